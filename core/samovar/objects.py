@@ -1,0 +1,112 @@
+"""Objects: the result. A label image and a table, from one list of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.grid import Grid, Region
+from samovar.masks import PixelMask
+from samovar.prompts import Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedObject:
+    """One object found. Its mask is kept bit-packed inside its bounding region."""
+
+    id: int
+    region: Region
+    """Bounds in array order; empty when nothing was found."""
+    bits: bytes
+    name: str = ""
+    class_id: int = 0
+    score: float = 0.0
+    """Predicted IoU, 0…1 (mean over the views that saw the object)."""
+    uncertainty: float = 1.0
+    prompt: Prompt | None = None
+    views: tuple[str, ...] = ()
+    """Keys of the views that it was seen in."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    review: str = "unreviewed"
+
+    @classmethod
+    def from_mask(cls, id: int, mask: PixelMask, **fields: Any) -> SegmentedObject:
+        return cls(id, mask.region, np.packbits(mask.inside).tobytes(), **fields)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Boolean array shaped as ``region``."""
+        size = int(np.prod(self.region.shape))
+        flat = np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8), count=size)
+        return flat.astype(bool).reshape(self.region.shape)
+
+    @property
+    def pixels(self) -> int:
+        return int(np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8)).sum())
+
+    @property
+    def empty(self) -> bool:
+        return self.region.empty
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """Every object of one image, and where it came from.
+
+    ``provenance`` is the manifest (JSON-able): versions, weights hash, runtime, prompts, geometry.
+    """
+
+    grid: Grid
+    items: tuple[SegmentedObject, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[SegmentedObject]:
+        return iter(self.items)
+
+    @property
+    def label_dtype(self) -> np.dtype[Any]:
+        """Smallest unsigned integer that holds every id: 300 objects do not overflow."""
+        highest = max((o.id for o in self.items), default=0)
+        return np.dtype(np.min_scalar_type(max(highest, 1)))
+
+    def labels(self, region: Region | None = None) -> NDArray[np.unsignedinteger[Any]]:
+        """Label image of ``region`` (default: everything), array order, 0 = background.
+
+        Where objects overlap, the one with the higher score shows, then the lower id.
+        """
+        region = region if region is not None else self.grid.region
+        image = np.zeros(region.shape, dtype=self.label_dtype)
+        for item in sorted(self.items, key=lambda o: (o.score, -o.id)):
+            common = item.region.intersect(region)
+            if common.empty:
+                continue
+            inside = item.mask[common.within(item.region)]
+            image[common.within(region)][inside] = item.id
+        return image
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row an object: id, name, class, score, uncertainty, sizes, bounds, attributes.
+
+        Bounds are index coordinates ``x0, y0[, z0], x1, y1[, z1]``, max exclusive.
+        """
+        return [
+            {
+                "id": o.id,
+                "name": o.name,
+                "class": o.class_id,
+                "score": round(o.score, 4),
+                "uncertainty": round(o.uncertainty, 4),
+                **o.measures,
+                "bounds": [*o.region.start[::-1], *o.region.stop[::-1]],
+                **o.attributes,
+            }
+            for o in self.items
+        ]

@@ -1,0 +1,177 @@
+"""How plugins behave: typed protocols, one a kind. pluggy discovers; these do the work.
+
+A spec's ``target`` is called with the options of the spec as keywords and returns an object with
+the protocol of its kind. Inference never passes through pluggy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.embedding import Embedding
+from samovar.image import Image
+from samovar.masks import Masks
+from samovar.objects import Objects
+from samovar.prompts import Prompts
+from samovar.view import View
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Pictures → named arrays."""
+
+    def encode(self, pictures: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """``(B, 3, S, S)`` float32, contiguous, prepared by the spec → arrays with leading B.
+
+        One array is called ``image_embeddings``; the others are taps.
+        """
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Embedding + prompts → masks."""
+
+    @property
+    def prompt_kinds(self) -> frozenset[str]:
+        """What it understands: ``box``, ``point``, ``negative-point``, ``mask``, ``sparse`` …"""
+        ...
+
+    def decode(self, embedding: Embedding, prompts: Prompts) -> Masks:
+        """Prompts in index coordinates of the view's picture; masks in the same order."""
+        ...
+
+    def mask_prompt(
+        self, mask: NDArray[np.bool_] | NDArray[np.float32], embedding: Embedding
+    ) -> NDArray[np.float32]:
+        """A mask over the view's picture → logits in the decoder's mask frame."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a prompt generator may know beside the view: the picture, the image, its options."""
+
+    picture: NDArray[np.float32]
+    """``(3, rows, columns)`` after the intensity step, 0…255."""
+    image: Image
+    modality: str
+    round: int = 0
+    """How often this view was proposed before."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """Kept between the rounds of one view."""
+
+
+@runtime_checkable
+class PromptGenerator(Protocol):
+    """Prompts from the image itself; called until it returns None."""
+
+    def propose(
+        self, view: View, embedding: Embedding, prior: Masks | None, context: Context
+    ) -> Prompts | None:
+        """Prompts in index coordinates of the view's picture; None when there is no more to ask."""
+        ...
+
+    def select(self, masks: Masks) -> Sequence[int]:
+        """Positions of the masks worth keeping, best first (filtering, suppression)."""
+        ...
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """Teaches a model something from a few cases."""
+
+    def attach(self, module: Any) -> Any: ...
+
+    def fit(self, data: Any, **options: Any) -> Mapping[str, Any]: ...
+
+    def merge(self) -> Any: ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def describe(self) -> Mapping[str, Any]: ...
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A whole model in one: picture or volume and prompts → masks."""
+
+    def segment(
+        self, view: View, picture: NDArray[np.float32], prompts: Prompts, context: Context
+    ) -> Masks: ...
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What really runs a graph; reported, never guessed silently."""
+
+    runtime: str
+    version: str
+    device: str
+    precision: str
+    threads: int
+    instruction_set: str
+
+
+@runtime_checkable
+class Graph(Protocol):
+    """A loaded graph. numpy in, numpy out. May be called from several threads."""
+
+    inputs: Mapping[str, tuple[int | str | None, ...]]
+    """Name → shape; dynamic axes as names or None."""
+    outputs: Mapping[str, tuple[int | str | None, ...]]
+    info: RuntimeInfo
+
+    def run(self, feeds: Arrays, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Raises PluginError when the runtime does."""
+        ...
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Loads graphs."""
+
+    def devices(self) -> tuple[str, ...]:
+        """What this machine has, ``cpu`` first: ``("cpu", "cuda:0")``."""
+        ...
+
+    def load(
+        self, graph: Path, *, threads: int | None = None, device: str = "cpu", precision: str = ""
+    ) -> Graph:
+        """Raises UsageError for a device that is not there, BundleError for a broken graph."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Opens images. What a FormatSpec with ``reads`` targets."""
+
+    def open(self, path: str, **options: Any) -> Image:
+        """Raises InputError naming the file and the remedy; never a library's own exception."""
+        ...
+
+
+@runtime_checkable
+class PromptReader(Protocol):
+    """Reads prompts. What a FormatSpec with ``reads_prompts`` targets."""
+
+    def read_prompts(self, path: str, image: Image, **options: Any) -> Prompts:
+        """Prompts in any space, numbered from 1, attributes carried over."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Writes objects. What a FormatSpec with ``writes`` targets."""
+
+    def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
+        """Writes to ``path``, a temporary name with the right suffix that the host then renames."""
+        ...
