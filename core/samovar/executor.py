@@ -1,0 +1,159 @@
+"""The one executor: stages overlap through bounded queues, results come in plan order.
+
+What is read, encoded and decoded is the pipeline's business. Here only: run ahead, but not
+further than a count and a byte budget allow; keep the order; stop when asked; carry an error to
+the place where it belongs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from samovar.errors import Cancelled
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class CancelToken:
+    """Set by whoever wants the work to stop; looked at between steps by every stage."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raises Cancelled once :meth:`cancel` was called."""
+        if self._event.is_set():
+            raise Cancelled("cancelled: finished work was kept")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One tick: ``done`` of ``total`` views; ``text`` says which."""
+
+    done: int
+    total: int
+    text: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def ahead(
+    items: Iterable[T],
+    work: Callable[[T], R],
+    *,
+    depth: int = 2,
+    budget: int = 256 << 20,
+    cancel: CancelToken | None = None,
+) -> Iterator[R]:
+    """``map(work, items)`` in a thread of its own, a little ahead of whoever takes the results.
+
+    Args:
+        items: taken one at a time in that thread.
+        work: called in that thread, in order.
+        depth: results that may wait.
+        budget: bytes of waiting results (their ``nbytes``); one result may always wait.
+        cancel: looked at before each item.
+
+    Yields:
+        Results in the order of the items. An exception in ``work`` is raised at its item's place.
+    """
+    queue: list[tuple[R | None, BaseException | None, int]] = []
+    changed = threading.Condition()
+    state = {"stopped": False, "finished": False}
+
+    def put(result: R | None, error: BaseException | None) -> bool:
+        size = int(getattr(result, "nbytes", 0))
+        with changed:
+            changed.wait_for(
+                lambda: (
+                    state["stopped"]
+                    or not queue
+                    or (len(queue) < depth and sum(q[2] for q in queue) + size <= budget)
+                )
+            )
+            if state["stopped"]:
+                return False
+            queue.append((result, error, size))
+            changed.notify_all()
+        return True
+
+    def run() -> None:
+        try:
+            for item in items:
+                if cancel is not None:
+                    cancel.check()
+                if state["stopped"] or not put(work(item), None):
+                    return
+        except BaseException as error:
+            put(None, error)
+        finally:
+            with changed:
+                state["finished"] = True
+                changed.notify_all()
+
+    thread = threading.Thread(target=run, name="samovar-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            with changed:
+                changed.wait_for(lambda: bool(queue) or state["finished"])
+                if not queue:
+                    return
+                result, error, _ = queue.pop(0)
+                changed.notify_all()
+            if error is not None:
+                raise error
+            yield result  # type: ignore[misc]
+    finally:
+        with changed:
+            state["stopped"] = True
+            changed.notify_all()
+        thread.join()
+
+
+def run(
+    items: Iterable[T],
+    stages: Iterable[Callable[[Any], Any]],
+    finish: Callable[[Any], None],
+    *,
+    depth: int = 2,
+    budget: int = 256 << 20,
+    cancel: CancelToken | None = None,
+) -> None:
+    """Send every item through ``stages`` (each in its own thread) and ``finish`` (in this one).
+
+    ``finish`` sees the results in the order of the items, whatever finished first. An item for
+    which a stage returns None is dropped there.
+
+    Raises:
+        Cancelled: the token was set. Whatever a stage or ``finish`` raised otherwise.
+    """
+    flow: Iterator[Any] = iter(items)
+    opened: list[Iterator[Any]] = []
+    for stage in stages:
+        flow = ahead(_present(flow), stage, depth=depth, budget=budget, cancel=cancel)
+        opened.append(flow)
+    try:
+        for result in _present(flow):
+            if cancel is not None:
+                cancel.check()
+            finish(result)
+    finally:
+        for generator in reversed(opened):
+            generator.close()  # type: ignore[attr-defined]
+
+
+def _present(flow: Iterator[Any]) -> Iterator[Any]:
+    return (item for item in flow if item is not None)
