@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 from collections import OrderedDict
@@ -80,4 +81,5 @@ class EmbeddingCache:
             names = list(old.arrays)
             del old
             for name in names:
-                (Path(self._folder.name) / f"{number}-{name}.npy").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a reader may still hold the map open
+                    (Path(self._folder.name) / f"{number}-{name}.npy").unlink(missing_ok=True)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar.errors import OutputError
 from samovar.grid import Grid, Region
 from samovar.masks import PixelMask
 from samovar.prompts import Prompt
+
+if TYPE_CHECKING:
+    from samovar.image import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,20 @@ class Objects:
     grid: Grid
     items: tuple[SegmentedObject, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    image: Image | None = None
+    """The image that was segmented; writers take its geometry."""
+
+    def save(self, path: str | Path, **options: Any) -> None:
+        """Write in the format of the suffix, atomically, in the image's own space.
+
+        Raises:
+            OutputError: nobody writes the suffix, or the folder is missing or read-only.
+        """
+        from samovar.formats import write_objects
+
+        if self.image is None:
+            raise OutputError("these objects have no image: call samovar.formats.write_objects")
+        write_objects(self, str(path), self.image, **options)
 
     def __len__(self) -> int:
         return len(self.items)

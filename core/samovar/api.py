@@ -1,0 +1,170 @@
+"""The Python API of a few lines: open, load_model, segment, save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from samovar.cache import EmbeddingCache
+from samovar.errors import PromptError, UsageError
+from samovar.executor import CancelToken, ProgressCallback
+from samovar.formats import open_image, read_prompts
+from samovar.image import Image
+from samovar.intensity import choose_intensity
+from samovar.manifest import build_manifest
+from samovar.models import Model, load_model
+from samovar.objects import Objects
+from samovar.pipeline import Job, segment_image
+from samovar.plugins import registry
+from samovar.prompts import Prompt, Prompts, Space
+
+Boxes = Sequence[Sequence[float]] | Mapping[str, Sequence[float]]
+Points = Sequence[Sequence[float]] | Mapping[str, Sequence[Sequence[float]]]
+
+
+def open(path: str | Path, **options: Any) -> Image:
+    """Open a volume, raster or picture; pixels are read when needed.
+
+    Args:
+        path: file, folder or URL, as an installed format reads it.
+        options: of the format (``bands="4,3,2"``).
+
+    Raises:
+        InputError: the file is missing, broken, or of a format that nobody here reads.
+    """
+    return open_image(str(path), **options)
+
+
+def make_prompts(
+    boxes: Boxes | None = None, points: Points | None = None, space: Space = "index"
+) -> Prompts:
+    """Prompts from plain numbers.
+
+    Args:
+        boxes: ``x0, y0[, z0], x1, y1[, z1]`` each, max exclusive; by name or in a list.
+        points: by name: all points of one object, each ``x, y[, z]``; in a list: one object each.
+            A leading minus marks the negative points of a name:
+            ``{"kidney": [(x, y, z)], "-kidney": [(x, y, z)]}``.
+        space: ``"index"``, ``"world"`` (LPS mm or the raster's CRS) or ``"ras"``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for i, (name, box) in enumerate(_named(boxes)):
+        found[name or f"\0box{i}"] = {"name": name, "box": tuple(float(v) for v in box)}
+    for i, (name, given) in enumerate(_named(points)):
+        sign = 0 if name.startswith("-") else 1
+        name = name.removeprefix("-")
+        entry = found.setdefault(name or f"\0point{i}", {"name": name})
+        many = given if name else [given]
+        entry["points"] = (*entry.get("points", ()), *(tuple(float(v) for v in p) for p in many))
+        entry["labels"] = (*entry.get("labels", ()), *(sign for _ in many))
+    return Prompts(tuple(Prompt(i + 1, **e) for i, e in enumerate(found.values())), space)
+
+
+def segment(
+    image: Image | str | Path,
+    *,
+    model: Model | str | Path = "tiny",
+    boxes: Boxes | None = None,
+    points: Points | None = None,
+    prompts: Prompts | str | Path | None = None,
+    auto: str | None = None,
+    auto_options: Mapping[str, Any] | None = None,
+    space: Space = "index",
+    modality: str = "auto",
+    window: Sequence[str] = (),
+    threads: int | None = None,
+    runtime: str = "auto",
+    precision: str = "auto",
+    device: str = "cpu",
+    accept_license: Sequence[str] = (),
+    cache: EmbeddingCache | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> Objects:
+    """Segment one image.
+
+    Args:
+        image: opened, or a path.
+        model: loaded, a name, or the folder of a bundle.
+        boxes, points, space: as :func:`make_prompts` takes them.
+        prompts: ready ones, or a prompt file; joined with ``boxes`` and ``points``.
+        auto: name of a prompt generator, instead of prompts.
+        auto_options: of the generator.
+        modality, window: see :func:`samovar.intensity.choose_intensity`.
+        threads, runtime, precision, device, accept_license: for a model given by name.
+        cache: keeps embeddings for the next call on the same image.
+
+    Returns:
+        One object a prompt in their order (empty where nothing was found), or the proposed ones.
+
+    Raises:
+        InputError, PromptError, UsageError, BundleError: nothing was done.
+        Cancelled: the token was set.
+    """
+    opened = image if isinstance(image, Image) else open_image(str(image))
+    asked = _prompts(opened, boxes, points, prompts, space)
+    if (asked is None) == (auto is None):
+        raise UsageError(
+            "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
+            + ("not both" if auto else "one of the two is needed")
+        )
+    intensity = choose_intensity(opened, modality, window)
+    generator = None
+    if auto is not None:
+        spec = registry().find("prompt-generator", auto)
+        generator = registry().load(spec, **(auto_options or {}))
+    loaded = model
+    if not isinstance(model, Model):
+        loaded = load_model(
+            str(model), runtime=runtime, precision=precision, threads=threads, device=device,
+            accept_license=tuple(accept_license),
+        )
+    assert isinstance(loaded, Model)
+    job = Job(opened, loaded, intensity, asked, generator, cache, cancel, progress)
+    try:
+        items = segment_image(job)
+    finally:
+        if loaded is not model:
+            loaded.close()
+        if opened is not image:
+            opened.close()
+    record = build_manifest(opened, intensity, loaded.describe(), asked, auto)
+    return Objects(opened.grid, items, record, opened)
+
+
+def _named(given: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    if given is None:
+        return []
+    if isinstance(given, Mapping):
+        return list(given.items())
+    return [("", value) for value in given]
+
+
+def _prompts(
+    image: Image,
+    boxes: Boxes | None,
+    points: Points | None,
+    prompts: Prompts | str | Path | None,
+    space: Space,
+) -> Prompts | None:
+    """All prompts in index coordinates, numbered anew where two sources are joined."""
+    sources = []
+    if boxes is not None or points is not None:
+        sources.append(make_prompts(boxes, points, space))
+    if isinstance(prompts, str | Path):
+        sources.append(read_prompts(str(prompts), image))
+    elif prompts is not None:
+        sources.append(prompts)
+    if not sources:
+        return None
+    if len(sources) == 1:
+        joined = sources[0].to_index(image.grid)
+    else:
+        every = [p for s in sources for p in s.to_index(image.grid)]
+        joined = Prompts(tuple(replace(p, id=i + 1) for i, p in enumerate(every)))
+    if not joined.objects:
+        raise PromptError("no prompt was given: add --box, --point, --prompts or --auto")
+    joined.check(image.grid)
+    return joined

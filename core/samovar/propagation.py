@@ -1,0 +1,139 @@
+"""Propagation: how an object is followed from its middle slice to the next ones.
+
+The next slice is asked with the previous mask as prior and with a box that is the bounding box of
+that mask and a margin, never larger than the prompt's own box; an empty mask falls back to the
+prompt's box alone. An object prompted by points only ends where its mask does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.grid import Grid
+from samovar.masks import Masks, PixelMask
+from samovar.plans import Extent, Step
+from samovar.prompts import Prompt, Prompts
+from samovar.suppression import overlap
+
+MARGIN = 0.06
+"""Share of the previous mask's larger side by which its box grows for the next slice."""
+ENDED = 0.3
+"""Open-ended objects stop below this quality, or below this IoU with the slice before."""
+
+
+@dataclass
+class _Trace:
+    """What is known of one object while a sweep runs."""
+
+    mask: PixelMask | None = None
+    low_res: NDArray[np.float32] | None = None
+    ended: bool = False
+
+
+@dataclass
+class Propagation:
+    """Prompts for each step of a slice plan, from the masks of the steps before.
+
+    Args:
+        grid: the volume's.
+        axis: array axis of the slices.
+        prompts: 3-D, in index coordinates, by id.
+        extents: of the same ids.
+        uses_mask: the decoder takes a previous mask.
+    """
+
+    grid: Grid
+    axis: int
+    prompts: dict[int, Prompt]
+    extents: dict[int, Extent]
+    uses_mask: bool = True
+    _traces: dict[tuple[int, int], _Trace] = field(default_factory=dict)
+
+    def needed(self, step: Step) -> bool:
+        """Whether any object of the step is still being followed."""
+        return any(not self._trace(id, step).ended for id in step.objects or ())
+
+    def ask(self, step: Step) -> Prompts:
+        """2-D prompts of a step, in index coordinates of its picture."""
+        alive = (id for id in step.objects or () if not self._trace(id, step).ended)
+        return Prompts(tuple(self._prompt(id, step) for id in alive))
+
+    def learn(self, step: Step, masks: Masks) -> list[int]:
+        """Take a step's answer as the prior of the next.
+
+        Returns:
+            Positions of the masks that belong to their objects; an open-ended object that has
+            just ended does not keep the mask that ended it.
+        """
+        kept = []
+        for i, (id, mask) in enumerate(zip(masks.ids, masks.masks, strict=True)):
+            trace, middle = self._trace(id, step), step.position == self.extents[id].middle
+            if self.prompts[id].box is None:
+                lost = not middle and (
+                    masks.quality[i] < ENDED or _iou(trace.mask, mask) < ENDED
+                )
+                trace.ended = mask.empty or lost
+            if mask.empty:
+                trace.mask = trace.low_res = None
+            else:
+                trace.mask, trace.low_res = mask, masks.low_res[i]
+            if middle:
+                self._traces[id, -1] = replace(trace)
+            if not trace.ended:
+                kept.append(i)
+        return kept
+
+    def _trace(self, id: int, step: Step) -> _Trace:
+        return self._traces.setdefault((id, step.sweep), _Trace())
+
+    def _prompt(self, id: int, step: Step) -> Prompt:
+        prompt, trace = self.prompts[id], self._trace(id, step)
+        box = None if prompt.box is None else step.view.box_to_picture(prompt.box)
+        prior = None
+        if trace.mask is not None and step.position != self.extents[id].middle:
+            box = _grown(trace.mask, box)
+            prior = trace.low_res if self.uses_mask else None
+        points, labels = self._points(prompt, step)
+        return Prompt(id, prompt.name, box, points, labels, prior, class_id=prompt.class_id)
+
+    def _points(
+        self, prompt: Prompt, step: Step
+    ) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...]]:
+        along = 2 - self.axis
+        here = [
+            (step.view.point_to_picture(point), label)
+            for point, label in zip(prompt.points, prompt.labels, strict=True)
+            if round(point[along]) == step.position
+        ]
+        return tuple(p for p, _ in here), tuple(label for _, label in here)
+
+
+def _grown(
+    mask: PixelMask, limit: tuple[float, float, float, float] | None
+) -> tuple[float, float, float, float]:
+    """Bounding box of a picture mask and its margin, inside ``limit``."""
+    (y0, x0), (y1, x1) = mask.region.start, mask.region.stop
+    margin = max(1.0, MARGIN * max(y1 - y0, x1 - x0))
+    box = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+    if limit is None:
+        return box
+    low = tuple(max(a, b) for a, b in zip(box[:2], limit[:2], strict=True))
+    high = tuple(min(a, b) for a, b in zip(box[2:], limit[2:], strict=True))
+    if any(b <= a for a, b in zip(low, high, strict=True)):
+        return limit
+    return low[0], low[1], high[0], high[1]
+
+
+def _iou(a: PixelMask | None, b: PixelMask) -> float:
+    if a is None:
+        return 0.0
+    both, union = overlap(a, b)
+    return both / union if union else 0.0
+
+
+def by_id(prompts: Iterable[Prompt]) -> dict[int, Prompt]:
+    return {p.id: p for p in prompts}
