@@ -1,0 +1,353 @@
+"""Bundle: a model as a folder: graphs, and the ``bundle.json`` that says everything about them.
+
+A bundle is somebody else's file. So no path in it leaves its folder, every file is checked
+against its size and SHA-256 before anything runs, and what is not understood is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from samovar.bundle_fields import Fields
+from samovar.errors import BundleError, OutputError
+from samovar.graphs import external_files
+from samovar.resize import Normalisation, Preparation, Resize
+from samovar.selection import Selection
+
+SCHEMA = 1
+FILE_NAME = "bundle.json"
+ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder", "decoder_roi")
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """What a file of a bundle must be."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model's record, as ``bundle.json`` has it. Sizes are rows, columns.
+
+    ``roles`` map ``encoder`` and either ``prompt_encoder`` with ``mask_decoder``, or the classic
+    single ``decoder``, to files. ``files`` lists every file that any of them needs.
+    """
+
+    name: str
+    version: str
+    roles: Mapping[str, str]
+    files: Mapping[str, BundleFile]
+    preparation: Preparation
+    embedding_shape: tuple[int, ...]
+    mask_size: tuple[int, int]
+    folder: Path = Path()
+    embedding_name: str = "image_embeddings"
+    taps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    mask_selection: Selection = field(default_factory=Selection)
+    mask_threshold: float = 0.0
+    prompt_kinds: tuple[str, ...] = ("box", "point", "negative-point")
+    max_points: int | None = None
+    modalities: tuple[str, ...] = ()
+    precision: str = "fp32"
+    parameters: int | None = None
+    encoder_gmac: float | None = None
+    code_licence: str = ""
+    weights_licence: str = ""
+    intended_use: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    validation: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Bundle:
+        """The record alone, from a folder or its ``bundle.json``; no graph is opened.
+
+        Raises:
+            BundleError: missing, not JSON, of a newer schema, or a field that makes no sense.
+        """
+        path = bundle_file(folder)
+        return cls.from_document(_document(path), path.parent, str(path))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """The record, with every file verified.
+
+        Raises:
+            BundleError: as :meth:`read`; or a file is missing, leaves the folder, differs from its
+                size or hash, or reads tensors from a file that the bundle does not list.
+        """
+        bundle = cls.read(folder)
+        bundle.verify()
+        return bundle
+
+    @classmethod
+    def from_document(
+        cls, document: Mapping[str, Any], folder: Path = Path(), source: str = FILE_NAME
+    ) -> Bundle:
+        """From the parsed ``bundle.json``; ``source`` is named in errors (BundleError)."""
+        schema = document.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise BundleError(
+                f"{source}: the bundle has schema {schema}, this samovar reads up to {SCHEMA}: "
+                "pip install --upgrade samovar"
+            )
+        try:
+            if schema != SCHEMA:
+                raise ValueError(f'"schema" is {schema!r}, not {SCHEMA}')
+            return _parse(Fields(document), folder)
+        except ValueError as error:
+            raise BundleError(
+                f"{source}: {error}: correct it, or make the bundle again with "
+                "`samovar models bundle`"
+            ) from error
+
+    def document(self) -> dict[str, Any]:
+        """What ``bundle.json`` holds; :meth:`from_document` reads it back."""
+        p, r, n = self.preparation, self.preparation.resize, self.preparation.normalisation
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "version": self.version,
+            "roles": dict(self.roles),
+            "files": {k: {"sha256": f.sha256, "bytes": f.bytes} for k, f in self.files.items()},
+            "encode_size": list(p.encode_size),
+            "prompt_frame": list(p.prompt_frame),
+            "prompt_coordinates": p.prompt_coordinates,
+            "resize": {
+                "policy": r.policy,
+                "interpolation": r.interpolation,
+                "rounding": r.rounding,
+                "pad_value": r.pad_value,
+                "pad_before_normalising": r.pad_before_normalising,
+            },
+            "normalisation": {"kind": n.kind, "mean": list(n.mean), "std": list(n.std)},
+            "channel_order": p.channel_order,
+            "embedding": {"name": self.embedding_name, "shape": list(self.embedding_shape)},
+            "taps": {k: list(v) for k, v in self.taps.items()},
+            "mask_size": list(self.mask_size),
+            "mask_selection": self.mask_selection.document(),
+            "mask_threshold": self.mask_threshold,
+            "prompts": {"kinds": list(self.prompt_kinds), "max_points": self.max_points},
+            "modalities": list(self.modalities),
+            "precision": self.precision,
+            "parameters": self.parameters,
+            "encoder_gmac": self.encoder_gmac,
+            "licence": {"code": self.code_licence, "weights": self.weights_licence},
+            "intended_use": self.intended_use,
+            "provenance": dict(self.provenance),
+            "validation": dict(self.validation),
+        }
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over the names and hashes of all files: changes when any weight does."""
+        lines = (f"{name} {self.files[name].sha256}\n" for name in sorted(self.files))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def classic(self) -> bool:
+        """Has the single-graph decoder, which cannot take embeddings."""
+        return "mask_decoder" not in self.roles
+
+    def graph(self, role: str) -> Path:
+        """Path of a role's graph. Raises BundleError when the bundle has no such role."""
+        if role not in self.roles:
+            raise BundleError(
+                f"{self.folder / FILE_NAME}: the bundle has no {role!r}; "
+                f"it has {', '.join(self.roles)}"
+            )
+        return self.folder / self.roles[role]
+
+    def verify(self) -> None:
+        """Check every file. Raises BundleError as :meth:`load` does."""
+        folder = self.folder.resolve()
+        for name, stated in self.files.items():
+            path = self.folder / name
+            if not path.resolve().is_relative_to(folder):
+                raise BundleError(
+                    f"{path}: the file is a link that leaves the bundle's folder: "
+                    "copy the file itself into the folder"
+                )
+            _check_file(path, stated)
+            if path.suffix.lower() == ".onnx":
+                self._check_external(path, name)
+
+    def _check_external(self, path: Path, name: str) -> None:
+        for location in sorted(external_files(path)):
+            try:
+                listed = (Path(name).parent / safe_name(location)).as_posix() in self.files
+            except ValueError:
+                listed = False
+            if not listed:
+                raise BundleError(
+                    f"{path}: the graph reads tensors from {location!r}, which the bundle does "
+                    "not list: export it with its weights inside (external_data=False)"
+                )
+
+    def save(self, folder: str | Path, sources: Mapping[str, str | Path]) -> Bundle:
+        """Write the bundle into a new folder, whole or not at all, and load it.
+
+        Args:
+            folder: must not exist, or be empty.
+            sources: file name in the bundle → where its contents are now. Sizes and hashes are
+                taken from there; ``files`` is replaced.
+
+        Raises:
+            OutputError: the folder is there already, or cannot be written.
+        """
+        target = Path(folder)
+        if target.is_file() or (target.is_dir() and any(target.iterdir())):
+            raise OutputError(f"{target}: already there: choose another folder, or remove it first")
+        if not target.absolute().parent.is_dir():
+            raise OutputError(f"{target}: its parent folder does not exist: create it first")
+        try:
+            with tempfile.TemporaryDirectory(
+                dir=target.absolute().parent, prefix=f".{target.name}."
+            ) as scratch:
+                staged = Path(scratch) / "bundle"
+                _write(self, staged, sources)
+                if target.is_dir():
+                    target.rmdir()
+                os.replace(staged, target)  # noqa: PTH105 - the same on every system
+        except OSError as error:
+            raise OutputError(
+                f"{target}: cannot be written ({error.strerror}): choose another folder"
+            ) from error
+        return type(self).load(target)
+
+
+def bundle_file(folder: str | Path) -> Path:
+    """The ``bundle.json`` of a folder, or itself. Raises BundleError when there is none."""
+    path = Path(folder)
+    if path.name != FILE_NAME:
+        path = path / FILE_NAME
+    if not path.is_file():
+        raise BundleError(
+            f"{folder}: no {FILE_NAME} there: name a folder made by `samovar models bundle`"
+        )
+    return path
+
+
+def safe_name(name: str) -> str:
+    """``name`` when it is a plain relative path that stays in its folder. Raises ValueError."""
+    pure = PureWindowsPath(name)  # splits at both slashes and knows drives
+    if not name or "\\" in name or pure.drive or pure.root or ".." in pure.parts:
+        raise ValueError(f"the path {name!r} leaves the bundle's folder")
+    return pure.as_posix()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not valid JSON ({error}): copy the bundle again") from error
+    if not isinstance(document, dict):
+        raise BundleError(f"{path}: not a bundle's record: a JSON object is expected")
+    return document
+
+
+def _check_file(path: Path, stated: BundleFile) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path}: the bundle's file is missing: copy the bundle again")
+    size = path.stat().st_size
+    if size != stated.bytes:
+        raise BundleError(
+            f"{path}: has {size} bytes, bundle.json says {stated.bytes}: "
+            "it was changed or cut short, copy the bundle again"
+        )
+    if sha256_of(path) != stated.sha256:
+        raise BundleError(
+            f"{path}: its SHA-256 is not the one in bundle.json: "
+            "it was changed or damaged, copy the bundle again from where it came"
+        )
+
+
+def _parse(fields: Fields, folder: Path) -> Bundle:
+    files = {
+        safe_name(name): BundleFile(entry.sha256("sha256"), entry.integer("bytes"))
+        for name, entry in fields.objects("files").items()
+    }
+    roles = {role: safe_name(name) for role, name in fields.texts("roles").items()}
+    _check_roles(roles, files)
+    encode_size = fields.pair("encode_size")
+    embedding, prompts = fields.object("embedding"), fields.object("prompts")
+    licence = fields.object("licence")
+    preparation = Preparation(
+        encode_size,
+        fields.pair("prompt_frame", encode_size),
+        fields.choice("prompt_coordinates", ("continuous", "scaled"), "scaled"),
+        Resize.parse(fields.mapping("resize")),
+        Normalisation.parse(fields.mapping("normalisation")),
+        fields.choice("channel_order", ("RGB", "BGR"), "RGB"),
+    )
+    return Bundle(
+        name=fields.text("name"),
+        version=fields.text("version"),
+        roles=roles,
+        files=files,
+        preparation=preparation,
+        embedding_shape=embedding.integers("shape"),
+        mask_size=fields.pair("mask_size"),
+        folder=folder,
+        embedding_name=embedding.text("name", "image_embeddings"),
+        taps={name: fields.object("taps").integers(name) for name in fields.mapping("taps")},
+        mask_selection=Selection.parse(fields.value("mask_selection", "first")),
+        mask_threshold=fields.number("mask_threshold", 0.0),
+        prompt_kinds=prompts.names("kinds", Bundle.prompt_kinds),
+        max_points=prompts.optional_integer("max_points"),
+        modalities=fields.names("modalities", ()),
+        precision=fields.text("precision", "fp32"),
+        parameters=fields.optional_integer("parameters"),
+        encoder_gmac=fields.optional_number("encoder_gmac"),
+        code_licence=licence.text("code", ""),
+        weights_licence=licence.text("weights", ""),
+        intended_use=fields.text("intended_use", ""),
+        provenance=fields.mapping("provenance"),
+        validation=fields.mapping("validation"),
+    )
+
+
+def _check_roles(roles: Mapping[str, str], files: Mapping[str, BundleFile]) -> None:
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise ValueError(f'"roles" has {", ".join(unknown)}, known are {", ".join(ROLES)}')
+    two_faces = {"prompt_encoder", "mask_decoder"} <= set(roles)
+    if "encoder" not in roles or not (two_faces or "decoder" in roles):
+        raise ValueError(
+            '"roles" must name encoder and either decoder, or prompt_encoder and mask_decoder'
+        )
+    for role, name in roles.items():
+        if name not in files:
+            raise ValueError(f'role {role!r} names {name!r}, which "files" does not list')
+
+
+def _write(bundle: Bundle, folder: Path, sources: Mapping[str, str | Path]) -> None:
+    folder.mkdir()
+    files = {}
+    for name, source in sources.items():
+        path = folder / safe_name(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, path)
+        files[safe_name(name)] = BundleFile(sha256_of(path), path.stat().st_size)
+    text = json.dumps({**bundle.document(), "files": {
+        name: {"sha256": f.sha256, "bytes": f.bytes} for name, f in files.items()
+    }}, indent=2, ensure_ascii=False)  # fmt: skip
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,167 @@
+"""Catalogue: which models there are, where their bundles lie, and what they say of themselves.
+
+Nothing here opens a graph or imports a runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from samovar.bundle import FILE_NAME, Bundle, bundle_file
+from samovar.errors import BundleError, PluginError, SamovarError, UsageError
+from samovar.licences import restriction
+from samovar.plugins import registry
+from samovar.specs import EncoderSpec
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name or path means: a spec, the folder of a bundle, or both."""
+
+    spec: EncoderSpec | None
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One model in ``samovar models list``."""
+
+    name: str
+    """Canonical."""
+    summary: str = ""
+    version: str = ""
+    modalities: tuple[str, ...] = ()
+    prompt_kinds: tuple[str, ...] = ()
+    encode_size: tuple[int, int] = (0, 0)
+    parameters: int | None = None
+    weights_licence: str = ""
+    needs_consent: bool = False
+    """Its weights run only with ``--accept-license``."""
+    problem: str = ""
+    """Why it cannot be used; empty when it can."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """The bundle's record, or the spec's fields."""
+
+
+def list_models() -> tuple[Listing, ...]:
+    """Every model that plugins offer, by canonical name; a broken one says what is wrong."""
+    return tuple(_listing(spec) for spec in registry().specs("encoder"))
+
+
+def describe_model(name_or_path: str | Path) -> Listing:
+    """One model, by name or from a bundle's folder.
+
+    Raises:
+        UsageError: unknown, with the nearest names.
+        BundleError: the folder holds no readable bundle.
+    """
+    found = look_up(name_or_path)
+    if found.spec is not None:
+        return _listing(found.spec)
+    assert found.folder is not None
+    return _of_bundle(Bundle.read(found.folder), "", "")
+
+
+def verify_model(name_or_path: str | Path) -> Bundle:
+    """Check every file of a model's bundle against its hash, and return the bundle.
+
+    Raises:
+        UsageError: unknown name, or a model without a bundle.
+        BundleError: what differs.
+    """
+    found = look_up(name_or_path)
+    if found.folder is None:
+        assert found.spec is not None
+        raise UsageError(
+            f"model {found.spec.canonical!r} is code of its plugin, not a bundle: "
+            "there are no files to verify"
+        )
+    return Bundle.load(found.folder)
+
+
+def look_up(name_or_path: str | Path) -> Found:
+    """What a name or path means. Names win; ``./tiny`` is always a path.
+
+    Raises:
+        UsageError: neither a model (the nearest names are given) nor a folder with a bundle.
+        BundleError: a folder without ``bundle.json``.
+    """
+    text = str(name_or_path)
+    path = Path(name_or_path).expanduser()
+    explicit = isinstance(name_or_path, Path) or path.is_absolute() or path.name == FILE_NAME
+    if explicit or text.startswith((".", "~")):
+        if not path.exists():
+            raise BundleError(f"{text}: no such folder: give a bundle's folder or a model's name")
+        return Found(None, bundle_file(path).parent)
+    try:
+        spec: EncoderSpec = registry().find("encoder", text)
+    except UsageError:
+        if path.is_dir():
+            return Found(None, bundle_file(path).parent)
+        raise
+    return Found(spec, bundle_folder(spec) if spec.bundle else None)
+
+
+def bundle_folder(spec: EncoderSpec) -> Path:
+    """Where the bundle of a spec lies (``"package:relative/folder"``); its package is not imported.
+
+    Raises:
+        PluginError: the package is not installed, or the folder is not in it.
+    """
+    package, _, relative = spec.bundle.partition(":")
+    top, *inner = package.split(".")
+    try:
+        module = find_spec(top)
+    except (ImportError, ValueError):
+        module = None
+    places = list(module.submodule_search_locations or ()) if module is not None else []
+    for place in places:
+        folder = Path(place, *inner, relative)
+        if folder.is_dir():
+            return folder
+    raise PluginError(
+        f"{spec.canonical}: its bundle {spec.bundle!r} is not there: "
+        f"pip install --force-reinstall {spec.distribution}"
+    )
+
+
+def _listing(spec: EncoderSpec) -> Listing:
+    if not spec.bundle:
+        return _of_spec(spec)
+    try:
+        bundle = Bundle.read(bundle_folder(spec))
+    except SamovarError as error:
+        return Listing(spec.canonical, spec.summary, problem=str(error))
+    return _of_bundle(bundle, spec.canonical, spec.summary, spec.weights_licence)
+
+
+def _of_spec(spec: EncoderSpec) -> Listing:
+    return Listing(
+        spec.canonical,
+        spec.summary,
+        modalities=spec.modalities,
+        prompt_kinds=spec.prompt_kinds,
+        encode_size=spec.encode_size,
+        weights_licence=spec.weights_licence,
+        needs_consent=restriction(spec.weights_licence) is not None,
+    )
+
+
+def _of_bundle(bundle: Bundle, name: str, summary: str, licence: str = "") -> Listing:
+    stated = licence or bundle.weights_licence
+    return Listing(
+        name or bundle.name,
+        summary or bundle.intended_use,
+        bundle.version,
+        bundle.modalities,
+        bundle.prompt_kinds,
+        bundle.preparation.encode_size,
+        bundle.parameters,
+        stated,
+        restriction(stated) is not None,
+        record={**bundle.document(), "weights_sha256": bundle.weights_hash},
+    )
