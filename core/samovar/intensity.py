@@ -161,11 +161,13 @@ def _percentiles(
     values: NDArray[Any], channel: int, low: float, high: float, modality: str
 ) -> Stretch:
     finite = values[np.isfinite(values)]
-    if modality in ("mr", "pet") and finite.size and (finite > finite.min()).any():
-        finite = finite[finite > finite.min()]  # air would crowd the percentiles
     if finite.size == 0:
         return Stretch(channel, 0.0, 1.0)
+    least = float(finite.min())
+    if modality in ("mr", "pet") and (finite > least).any():
+        finite = finite[finite > least]  # air would crowd the percentiles
     a, b = (float(v) for v in np.percentile(finite, [low, high]))
+    a = a if b > a else least
     return Stretch(channel, a, b if b > a else a + 1.0)
 
 

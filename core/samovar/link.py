@@ -7,7 +7,7 @@ two predicates: two tiles saw the *same* pixels in their halo, or two slices saw
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from samovar.suppression import overlap
 from samovar.view import View
 
 SAME = 0.5
-"""IoU inside the shared pixels (tiles), or of the two cross-sections (slices), that joins parts."""
+"""Tiles: least IoU inside the shared pixels. Slices: least share of the smaller cross-section."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +65,9 @@ def link(parts: Sequence[Part]) -> list[list[Part]]:
     """
     parts = sorted((p for p in parts if not p.mask.empty), key=_place)
     sets = UnionFind(len(parts))
-    active: list[int] = []
-    for i, part in enumerate(parts):
-        active = [j for j in active if _reach(parts[j]) >= part.mask.region.start[0]]
-        for j in active:
-            if _one_object(parts[j], part):
-                sets.union(i, j)
-        active.append(i)
+    flat = not parts or parts[0].view.axis is None
+    for i, j in _same_pixels(parts) if flat else _adjacent(parts):
+        sets.union(i, j)
     groups = [[parts[i] for i in group] for group in sets.groups()]
     return [group for group in groups if len(group) > 1 or _owned(group[0])]
 
@@ -94,23 +90,45 @@ def _place(part: Part) -> tuple[tuple[int, ...], tuple[int, ...], str]:
     return part.mask.region.start, part.mask.region.stop, part.view.key
 
 
-def _reach(part: Part) -> int:
-    """Last index along the first axis at which another part may still touch this one."""
-    return part.mask.region.stop[0]
+def _same_pixels(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """Pairs from two tiles that agree on the pixels that both tiles saw."""
+    active: list[int] = []
+    for i, part in enumerate(parts):
+        active = [j for j in active if parts[j].mask.region.stop[0] > part.mask.region.start[0]]
+        for j in active:
+            other = parts[j]
+            shared = part.view.region.intersect(other.view.region)
+            if part.view.key == other.view.key or shared.empty:
+                continue
+            both, union = overlap(part.mask, other.mask, shared)
+            if both > 0 and both >= SAME * union:
+                yield i, j
+        active.append(i)
 
 
-def _one_object(a: Part, b: Part) -> bool:
-    if a.view.axis is None:
-        shared = a.view.region.intersect(b.view.region)
-        if a.view.key == b.view.key or shared.empty:
-            return False
-        both, union = overlap(a.mask, b.mask, shared)
-        return both > 0 and both >= SAME * union
-    axis = a.view.axis
-    if abs(a.view.region.start[axis] - b.view.region.start[axis]) != 1:
-        return False
-    both, union = overlap(_flat(a.mask, axis), _flat(b.mask, axis))
-    return both > 0 and both >= SAME * union
+def _adjacent(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """Each part with the part of the next, and of the previous, slice that is most like it.
+
+    Most alike by IoU; joined where the smaller cross-section lies in the larger, so that an
+    object may taper and branch.
+    """
+    axis = parts[0].view.axis
+    assert axis is not None
+    slices: dict[int, list[int]] = defaultdict(list)
+    for i, part in enumerate(parts):
+        slices[part.mask.region.start[axis]].append(i)
+    flat = [_flat(p.mask, axis) for p in parts]
+    for position, here in slices.items():
+        for neighbour in (position - 1, position + 1):
+            for i in here:
+                best, partner = 0.0, None
+                for j in slices.get(neighbour, ()):
+                    both, union = overlap(flat[i], flat[j])
+                    smaller = min(np.count_nonzero(flat[i].inside), np.count_nonzero(flat[j].inside))
+                    if both >= SAME * smaller and both / union > best:
+                        best, partner = both / union, j
+                if partner is not None:
+                    yield i, partner
 
 
 def _flat(mask: PixelMask, axis: int) -> PixelMask:

@@ -22,7 +22,9 @@ from samovar.suppression import overlap
 MARGIN = 0.06
 """Share of the previous mask's larger side by which its box grows for the next slice."""
 ENDED = 0.3
-"""Open-ended objects stop below this quality, or below this IoU with the slice before."""
+"""Open-ended objects stop at a mask of lower quality, one that shares less than this part of the
+smaller of it and the mask before, or one that is GROWN times as large as that."""
+GROWN = 3.0
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Propagation:
             trace, middle = self._trace(id, step), step.position == self.extents[id].middle
             if self.prompts[id].box is None:
                 lost = not middle and (
-                    masks.quality[i] < ENDED or _iou(trace.mask, mask) < ENDED
+                    masks.quality[i] < ENDED or not _continues(trace.mask, mask)
                 )
                 trace.ended = mask.empty or lost
             if mask.empty:
@@ -128,11 +130,13 @@ def _grown(
     return low[0], low[1], high[0], high[1]
 
 
-def _iou(a: PixelMask | None, b: PixelMask) -> float:
-    if a is None:
-        return 0.0
-    both, union = overlap(a, b)
-    return both / union if union else 0.0
+def _continues(before: PixelMask | None, mask: PixelMask) -> bool:
+    """Whether a mask can be the next cross-section of the same object."""
+    if before is None or mask.empty:
+        return False
+    areas = np.count_nonzero(before.inside), np.count_nonzero(mask.inside)
+    both, _ = overlap(before, mask)
+    return both >= ENDED * min(areas) and areas[1] <= GROWN * areas[0] + 50
 
 
 def by_id(prompts: Iterable[Prompt]) -> dict[int, Prompt]:
