@@ -1,0 +1,155 @@
+"""Runs an evaluation: every case of every chosen set, one failure never hiding the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from samovar.errors import SamovarError, UsageError
+from samovar.evaluation.asking import Asking
+from samovar.evaluation.metrics import Found
+from samovar.evaluation.pictures import evaluate_generated, evaluate_picture, read_picture
+from samovar.evaluation.references import References
+from samovar.evaluation.results import CaseResult, ObjectResult, SetResult
+from samovar.evaluation.sets import Case, EvaluationSet, choose, find_sets
+from samovar.evaluation.volumes import answers_of, evaluate_volume
+
+Progress = Callable[[str, int, int], None]
+"""Called with the set's name, cases done and cases to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is evaluated, and how."""
+
+    asking: Asking = field(default_factory=Asking)
+    validation: bool = False
+    unseen: bool = False
+    limit: int = 0
+    """At most this many cases a set, spread evenly over its stems; 0: all."""
+    most: int | None = None
+    """At most this many objects a picture; None: the rule of targets_of."""
+    modality: str = "auto"
+    keep: int = 0
+    """How many of each set's worst objects keep their predicted masks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything measured, before it is summarised."""
+
+    settings: Settings
+    sets: tuple[SetResult, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        return tuple(f for s in self.sets for f in s.failures)
+
+
+def evaluate(
+    data: str,
+    model: Any,
+    settings: Settings,
+    references: References | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluates ``model`` (a :class:`samovar.models.Model`) on the sets found in ``data``.
+
+    Raises:
+        InputError: no sets there.
+        UsageError: the options leave none, or do not go together.
+    """
+    references = references if references is not None else References()
+    sets, skipped = find_sets(data)
+    chosen = choose(sets, validation=settings.validation, unseen=settings.unseen)
+    notes = list(skipped)
+    usable = []
+    for where in chosen:
+        why = _cannot(where, settings.asking)
+        if why:
+            notes.append(f"{where.name}: {why}")
+        else:
+            usable.append(where)
+    if not usable:
+        raise UsageError("; ".join(notes))
+    results = [evaluate_set(where, model, settings, references, progress) for where in usable]
+    return Evaluation(settings, tuple(results), tuple(notes))
+
+
+def evaluate_set(
+    where: EvaluationSet,
+    model: Any,
+    settings: Settings,
+    references: References,
+    progress: Progress | None = None,
+) -> SetResult:
+    """All cases of one set. A case that fails is reported and the others go on."""
+    started = time.perf_counter()
+    cases = spread(where.cases(settings.validation), settings.limit)
+    objects: list[ObjectResult] = []
+    found: list[Found] = []
+    failures: list[str] = []
+    for done, case in enumerate(cases):
+        if progress is not None:
+            progress(where.name, done, len(cases))
+        try:
+            result = evaluate_case(where, case, model, settings, references)
+        except UsageError:
+            raise
+        except SamovarError as error:
+            failures.append(f"{where.name}/{case.stem}: {error}")
+            continue
+        objects = _keep_worst([*objects, *result.objects], settings.keep)
+        if result.found is not None:
+            found.append(result.found)
+    if progress is not None:
+        progress(where.name, len(cases), len(cases))
+    seconds = time.perf_counter() - started
+    return SetResult(where, tuple(objects), tuple(found), len(cases), tuple(failures), seconds)
+
+
+def evaluate_case(
+    where: EvaluationSet, case: Case, model: Any, settings: Settings, references: References
+) -> CaseResult:
+    """One picture or volume, prompted or through a generator."""
+    if where.kind == "volumes":
+        return evaluate_volume(where, case, model, settings.asking, references, settings.modality)
+    picture = read_picture(case, settings.modality)
+    if settings.asking.prompt != "auto":
+        return evaluate_picture(
+            where, case, picture, model, settings.asking, references, most=settings.most
+        )
+    from samovar import api
+
+    name, options = settings.asking.generator_call
+    generated = api.segment(
+        str(case.image), model=model, auto=name, auto_options=options, modality=settings.modality
+    )
+    kept = [o for o in generated if not o.empty]
+    masks = answers_of(generated, [o.id for o in kept])
+    scores = [o.score for o in kept]
+    return evaluate_generated(where, case, picture, masks, scores, references)
+
+
+def spread(cases: list[Case], limit: int) -> list[Case]:
+    """At most ``limit`` cases, evenly spread; all of them when it is 0."""
+    if limit <= 0 or len(cases) <= limit:
+        return cases
+    return [cases[(2 * i + 1) * len(cases) // (2 * limit)] for i in range(limit)]
+
+
+def _cannot(where: EvaluationSet, asking: Asking) -> str:
+    if where.kind == "volumes" and asking.prompt == "auto":
+        return "left out: generators are evaluated on pictures"
+    if where.kind == "volumes" and asking.clicks:
+        return "left out: corrective clicks are evaluated on pictures"
+    return ""
+
+
+def _keep_worst(objects: list[ObjectResult], keep: int) -> list[ObjectResult]:
+    kept = sorted(o.dice for o in objects if o.predicted is not None)
+    worst = kept[keep - 1] if 0 < keep <= len(kept) else (1.0 if keep else -1.0)
+    return [o if o.dice <= worst else replace(o, predicted=None) for o in objects]

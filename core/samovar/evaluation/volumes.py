@@ -1,0 +1,118 @@
+"""Evaluation of volumes: a 3-D box (or point) an object through the whole pipeline."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.errors import InputError
+from samovar.evaluation.asking import Asking
+from samovar.evaluation.metrics import boundary_iou, dice, iou
+from samovar.evaluation.references import References
+from samovar.evaluation.results import CaseResult, ObjectResult
+from samovar.evaluation.sets import Case, EvaluationSet
+from samovar.evaluation.targets import Target, volume_targets
+from samovar.image import Image
+from samovar.masks import PixelMask
+from samovar.objects import Objects
+from samovar.prompts import Prompts
+
+NSD_MM = 2.0
+
+
+def evaluate_volume(
+    where: EvaluationSet,
+    case: Case,
+    model: Any,
+    asking: Asking,
+    references: References,
+    modality: str = "auto",
+) -> CaseResult:
+    """Asks for the largest component of every class of one volume.
+
+    Raises:
+        InputError: labels of another shape than the volume's.
+    """
+    from samovar import api
+    from samovar.formats import open_image
+
+    with open_image(str(case.image)) as image, open_image(str(case.labels)) as truth:
+        labels = np.rint(truth.read()[0]).astype(np.int64)
+        if labels.shape != image.grid.shape:
+            raise InputError(
+                f"{case.labels} has shape {labels.shape}, its image has {image.grid.shape}: "
+                "labels and image must match voxel by voxel"
+            )
+        targets = volume_targets(labels, where)
+        key = f"{where.name}/{case.stem}"
+        asked = tuple(asking.first(t, key, labels.shape) for t in targets)
+        if not asked:
+            return CaseResult(())
+        objects = api.segment(image, model=model, prompts=Prompts(asked), modality=modality)
+        answers = answers_of(objects, [p.id for p in asked])
+        grey = stretched(image)
+        axis, spacing = image.grid.slice_axis(), image.grid.spacing[::-1]
+    results = []
+    for target, prompt, answer in zip(targets, asked, answers, strict=True):
+        box = prompt.box or target.box
+        beside = references.dice(grey, box, target.mask, axis)
+        measured = _measures(answer, target, labels.shape, spacing)
+        results.append(
+            ObjectResult(case.stem, target, measured, beside, (measured["dice"],), prompt, answer)
+        )
+    return CaseResult(tuple(results))
+
+
+def answers_of(objects: Objects, ids: list[int]) -> list[PixelMask]:
+    """Masks by object id; an object that was not found is an empty mask."""
+    empty = PixelMask.of(np.zeros((1,) * objects.grid.ndim, dtype=bool))
+    by_id = {o.id: PixelMask(o.region, o.mask) for o in objects if not o.empty}
+    return [by_id.get(i, empty) for i in ids]
+
+
+def stretched(image: Image) -> NDArray[np.float32]:
+    """``(3, z, y, x)``: grey between the 0.5 and 99.5 percentiles → 0…255, for the references."""
+    values = image.read()[0].astype(np.float32)
+    low, high = np.percentile(values, [0.5, 99.5])
+    grey = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * np.float32(255)
+    return np.broadcast_to(grey.astype(np.float32), (3, *grey.shape))
+
+
+def _measures(
+    answer: PixelMask, target: Target, shape: tuple[int, ...], spacing: tuple[float, ...]
+) -> dict[str, float]:
+    measured = {
+        "dice": dice(answer, target.mask),
+        "iou": iou(answer, target.mask),
+        "boundary_iou": boundary_iou(answer, target.mask, shape),
+    }
+    surface = surface_dice(answer, target.mask, spacing)
+    return measured if surface is None else {**measured, "nsd": surface}
+
+
+def surface_dice(
+    answer: PixelMask, true: PixelMask, spacing: tuple[float, ...], tolerance: float = NSD_MM
+) -> float | None:
+    """Normalised surface Dice at ``tolerance`` mm, by MONAI; None where MONAI is not installed.
+
+    ``spacing`` is in array order.
+    """
+    try:  # an extra: the host itself never depends on them
+        metrics, torch = import_module("monai.metrics"), import_module("torch")
+    except ImportError:
+        return None
+    if answer.empty:
+        return 0.0
+    region = true.region.union(answer.region)
+    pair = []
+    for mask in (answer, true):
+        block = np.zeros(region.shape, dtype=bool)
+        block[mask.region.within(region)] = mask.inside
+        pair.append(torch.from_numpy(np.pad(block, 1)[None, None]))
+    value = metrics.compute_surface_dice(
+        *pair, class_thresholds=[tolerance], include_background=True, spacing=list(spacing)
+    )
+    return float(value.item())
