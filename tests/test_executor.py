@@ -42,10 +42,9 @@ def test_an_error_is_raised_at_its_place():
             raise ValueError("three")
         return i
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="three"):
-        for value in ahead(range(9), work):
-            seen.append(value)
+        seen.extend(ahead(range(9), work))
     assert seen == [0, 1, 2]
 
 

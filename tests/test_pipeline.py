@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from oracle import OracleModel
 from scipy import ndimage
 
+from oracle import OracleModel
 from samovar.cache import EmbeddingCache
 from samovar.errors import Cancelled, PluginError, PromptError, UsageError
 from samovar.executor import CancelToken

@@ -26,7 +26,7 @@ def test_scene_outlines_lie_on_the_objects(tmp_path):
 
 def test_volumes_hang_with_patient_right_on_screen_left_whatever_the_axes(tmp_path):
     # A bright block at the patient's right (-x in LPS), anterior (-y).
-    x, y, z = np.meshgrid(np.arange(20), np.arange(30), np.arange(8), indexing="ij")
+    x, y, _ = np.meshgrid(np.arange(20), np.arange(30), np.arange(8), indexing="ij")
     world = np.where((x < 8) & (y < 10), 1000, 0).astype(np.int16)
     for order in [(2, 1, 0), (2, 0, 1)]:
         for flips in [(1, 1), (-1, 1), (1, -1), (-1, -1)]:

@@ -14,9 +14,10 @@ from samovar.formats import open_image, read_prompts
 from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.manifest import build_manifest
-from samovar.models import Model, load_model
+from samovar.models import Model
+from samovar.models import load_model as load_model
 from samovar.objects import Objects
-from samovar.pipeline import Job, segment_image
+from samovar.pipeline import Job, PipelineModel, segment_image
 from samovar.plugins import registry
 from samovar.prompts import Prompt, Prompts, Space
 
@@ -65,7 +66,7 @@ def make_prompts(
 def segment(
     image: Image | str | Path,
     *,
-    model: Model | str | Path = "tiny",
+    model: PipelineModel | str | Path = "tiny",
     boxes: Boxes | None = None,
     points: Points | None = None,
     prompts: Prompts | str | Path | None = None,
@@ -115,22 +116,22 @@ def segment(
     if auto is not None:
         spec = registry().find("prompt-generator", auto)
         generator = registry().load(spec, **(auto_options or {}))
-    loaded = model
-    if not isinstance(model, Model):
+    loaded: Model | None = None
+    if isinstance(model, str | Path):
         loaded = load_model(
-            str(model), runtime=runtime, precision=precision, threads=threads, device=device,
+            model, runtime=runtime, precision=precision, threads=threads, device=device,
             accept_license=tuple(accept_license),
         )
-    assert isinstance(loaded, Model)
-    job = Job(opened, loaded, intensity, asked, generator, cache, cancel, progress)
+        model = loaded
+    job = Job(opened, model, intensity, asked, generator, cache, cancel, progress)
     try:
         items = segment_image(job)
     finally:
-        if loaded is not model:
+        if loaded is not None:
             loaded.close()
         if opened is not image:
             opened.close()
-    record = build_manifest(opened, intensity, loaded.describe(), asked, auto)
+    record = build_manifest(opened, intensity, model.describe(), asked, auto)
     return Objects(opened.grid, items, record, opened)
 
 

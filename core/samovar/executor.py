@@ -8,7 +8,7 @@ the place where it belongs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ def ahead(
     depth: int = 2,
     budget: int = 256 << 20,
     cancel: CancelToken | None = None,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """``map(work, items)`` in a thread of its own, a little ahead of whoever takes the results.
 
     Args:
@@ -141,10 +141,12 @@ def run(
         Cancelled: the token was set. Whatever a stage or ``finish`` raised otherwise.
     """
     flow: Iterator[Any] = iter(items)
-    opened: list[Iterator[Any]] = []
+    opened: list[Generator[Any, None, None]] = []
     for stage in stages:
-        flow = ahead(_present(flow), stage, depth=depth, budget=budget, cancel=cancel)
-        opened.append(flow)
+        opened.append(
+            ahead(_present(flow), stage, depth=depth, budget=budget, cancel=cancel)
+        )
+        flow = opened[-1]
     try:
         for result in _present(flow):
             if cancel is not None:
@@ -152,7 +154,7 @@ def run(
             finish(result)
     finally:
         for generator in reversed(opened):
-            generator.close()  # type: ignore[attr-defined]
+            generator.close()
 
 
 def _present(flow: Iterator[Any]) -> Iterator[Any]:

@@ -81,7 +81,7 @@ class Image(ABC):
             return {"voxels": pixels, "volume_ml": pixels * self.grid.pixel_measure / 1000.0}
         return {"pixels": pixels}
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most images have nothing to release
         """Release files. Reading afterwards is an error."""
 
     def __enter__(self) -> Image:
@@ -144,7 +144,8 @@ class ArrayImage(Image):
         block = self._valid[(region or self.grid.region).slices]
         if size is None or size == block.shape:
             return block
-        return np.asarray(block[_nearest(block.shape, size)])
+        picks: Any = _nearest(block.shape, size)
+        return np.asarray(block[picks])
 
 
 def _nearest(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:

@@ -118,13 +118,14 @@ def _adjacent(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
     for i, part in enumerate(parts):
         slices[part.mask.region.start[axis]].append(i)
     flat = [_flat(p.mask, axis) for p in parts]
+    areas = [np.count_nonzero(m.inside) for m in flat]
     for position, here in slices.items():
         for neighbour in (position - 1, position + 1):
             for i in here:
                 best, partner = 0.0, None
                 for j in slices.get(neighbour, ()):
                     both, union = overlap(flat[i], flat[j])
-                    smaller = min(np.count_nonzero(flat[i].inside), np.count_nonzero(flat[j].inside))
+                    smaller = min(areas[i], areas[j])
                     if both >= SAME * smaller and both / union > best:
                         best, partner = both / union, j
                 if partner is not None:

@@ -112,13 +112,12 @@ def _montage(objects: Objects, image: Image, apply: Any) -> PillowImage.Image:
 
 
 def _indices(objects: Objects, grid: Grid, axis: int) -> list[int]:
-    """Slices of the montage: evenly through the objects, each object's middle where there is room."""
+    """Slices of the montage, evenly through the objects."""
     found = [o for o in objects if not o.empty]
     first = min((o.region.start[axis] for o in found), default=0)
     last = max((o.region.stop[axis] for o in found), default=grid.shape[axis]) - 1
     count = min(PANELS, last - first + 1)
-    even = {round(v) for v in np.linspace(first, last, count + 2)[1:-1]} if last > first else {first}
-    return sorted(even)
+    return sorted({round(v) for v in np.linspace(first, last, count + 2)[1:-1]})
 
 
 def _display(

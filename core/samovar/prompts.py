@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -156,7 +156,7 @@ def describe(prompt: Prompt) -> str:
     return f"object {prompt.id}" + (f" ({prompt.name})" if prompt.name else "")
 
 
-def _numbers(values: Sequence[float]) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return ",".join(f"{v:g}" for v in values)
 
 

@@ -136,7 +136,7 @@ def _continues(before: PixelMask | None, mask: PixelMask) -> bool:
         return False
     areas = np.count_nonzero(before.inside), np.count_nonzero(mask.inside)
     both, _ = overlap(before, mask)
-    return both >= ENDED * min(areas) and areas[1] <= GROWN * areas[0] + 50
+    return bool(both >= ENDED * min(areas) and areas[1] <= GROWN * areas[0] + 50)
 
 
 def by_id(prompts: Iterable[Prompt]) -> dict[int, Prompt]:

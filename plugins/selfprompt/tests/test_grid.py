@@ -19,7 +19,8 @@ def ask(generator: GridGenerator, shape=(60, 120), valid=None, round=0):
 
 def masks(*squares: tuple[int, int, int], quality=1.0) -> Masks:
     made = tuple(
-        PixelMask(Region((y, x), (y + n, x + n)), np.ones((n, n), dtype=bool)) for y, x, n in squares
+        PixelMask(Region((y, x), (y + n, x + n)), np.ones((n, n), dtype=bool))
+        for y, x, n in squares
     )
     ones = np.ones(len(made), np.float32)
     low = np.zeros((len(made), 2, 2), np.float32)
