@@ -1,0 +1,37 @@
+"""The manifest inside the files that are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import samovar
+from samovar.manifest import DISCLAIMER, to_json
+from samovar.objects import Objects
+
+SOFTWARE = f"samovar {samovar.__version__}"
+
+
+def model_name(objects: Objects) -> str:
+    """Name of the model that made the objects; empty when nobody said."""
+    model = objects.provenance.get("model", "")
+    return str(model.get("name", "")) if isinstance(model, Mapping) else str(model)
+
+
+def record(objects: Objects) -> dict[str, str]:
+    """Tags for a file: software, notice, and the manifest as JSON.
+
+    The prompts stay out: a hundred thousand boxes do not belong in a header.
+    """
+    kept: dict[str, Any] = {k: v for k, v in objects.provenance.items() if k != "prompts"}
+    tags = {"SOFTWARE": SOFTWARE, "NOTICE": DISCLAIMER}
+    if kept:
+        tags["MANIFEST"] = json.dumps(json.loads(to_json(kept)), ensure_ascii=False)
+    return tags
+
+
+def sentence(objects: Objects) -> str:
+    """One line for formats that hold a description only."""
+    model = model_name(objects)
+    return f"{SOFTWARE}{f', model {model}' if model else ''}; {DISCLAIMER}"

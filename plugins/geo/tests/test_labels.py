@@ -1,0 +1,178 @@
+"""GeoTIFFs that rasterio wrote are read by Pillow, tag by tag."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image as Pillow
+from rasterio.transform import Affine
+
+from samovar.errors import InputError, PromptError
+from samovar.objects import Objects
+from samovar_geo import labels
+from samovar_geo.labels import LabelGeoTiff
+
+SCALE, TIEPOINT, MATRIX, NODATA, KEYS = 33550, 33922, 34264, 42113, 34735
+
+
+def geokeys(tags) -> dict[int, int]:
+    """Key → value of the GeoKey directory, where the value stands in the directory itself."""
+    values = tags[KEYS]
+    return {values[i]: values[i + 3] for i in range(4, len(values), 4) if values[i + 1] == 0}
+
+
+def tiff_transform(tags) -> np.ndarray:
+    """3×3 corner-anchored transform out of the raw tags of a TIFF."""
+    if MATRIX in tags:
+        m = np.array(tags[MATRIX]).reshape(4, 4)
+        return m[np.ix_([0, 1, 3], [0, 1, 3])]
+    (sx, sy, _), (i, j, _, x, y, _) = tags[SCALE], tags[TIEPOINT]
+    return np.array([[sx, 0, x - i * sx], [0, -sy, y + j * sy], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["utm north-up", "utm south-up", "utm rotated", "utm sheared", "web mercator", "lon/lat",
+     "lon/lat south-up", "northing first", "feet"],
+)  # fmt: skip
+def test_one_pixel_lies_where_it_lay(
+    name, geometries, make_raster, open_raster, build_objects, tmp_path
+):
+    crs, transform = geometries[name]
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8), crs=crs, transform=transform))
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[7, 31] = True
+    path = tmp_path / "labels.tif"
+    LabelGeoTiff().write(build_objects(image.grid, mask), path, image)
+    with Pillow.open(path) as written:
+        assert np.argwhere(np.array(written)).tolist() == [[7, 31]]
+        tags = dict(written.tag_v2)
+    matrix = tiff_transform(tags)
+    np.testing.assert_array_equal(matrix, np.array(transform).reshape(3, 3))
+    centre = matrix @ (31.5, 7.5, 1)
+    np.testing.assert_allclose(centre[:2], image.grid.to_world((31, 7)), rtol=1e-14)
+    code = int(crs.split(":")[1])
+    assert code in (geokeys(tags).get(3072), geokeys(tags).get(2048))
+    assert tags[NODATA].strip("\0 ") == "0"
+
+
+def test_grid_alone_gives_the_same_transform(make_raster, open_raster, build_objects, tmp_path):
+    from samovar.image import ArrayImage, ImageInfo
+
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    plain = ArrayImage(np.ones((40, 60)), image.grid, ImageInfo("array", "raster", "array"))
+    path = tmp_path / "labels.tif"
+    LabelGeoTiff().write(build_objects(image.grid, np.ones((40, 60))), path, plain)
+    with rasterio.open(path) as written:
+        assert written.transform.almost_equals(Affine(0.5, 0, 733600, 0, -0.5, 3725140), 1e-9)
+        assert written.crs == "EPSG:32616"
+
+
+@pytest.mark.parametrize(("highest", "dtype"), [(255, "uint8"), (256, "uint16"), (70000, "uint32")])
+def test_many_objects_do_not_overflow(
+    highest, dtype, make_raster, open_raster, build_objects, tmp_path
+):
+    from dataclasses import replace
+
+    image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
+    one = build_objects(image.grid, np.eye(4)).items[0]
+    path = tmp_path / "labels.tif"
+    LabelGeoTiff().write(Objects(image.grid, (replace(one, id=highest),)), path, image)
+    with rasterio.open(path) as written:
+        assert written.dtypes == (dtype,)
+        assert written.read(1).max() == highest
+
+
+def test_written_by_windows(make_raster, open_raster, build_objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(labels, "STRIP_PIXELS", labels.BLOCK**2)
+    truth = np.random.default_rng(1).random((700, 1300)) < 0.3
+    image = open_raster(make_raster(np.ones((700, 1300), np.uint8)))
+    asked = []
+
+    class Watched(Objects):
+        def labels(self, region=None):
+            asked.append(region.shape)
+            return super().labels(region)
+
+    whole = build_objects(image.grid, truth)
+    LabelGeoTiff().write(Watched(whole.grid, whole.items), tmp_path / "labels.tif", image)
+    assert len(asked) == 6
+    assert max(np.prod(shape) for shape in asked) <= labels.BLOCK**2
+    with rasterio.open(tmp_path / "labels.tif") as written:
+        np.testing.assert_array_equal(written.read(1), truth)
+        assert written.block_shapes == [(512, 512)]
+        assert written.compression.name == "deflate"
+
+
+def test_provenance_without_prompts(make_raster, open_raster, build_objects, tmp_path):
+    image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
+    made = build_objects(image.grid, np.eye(4))
+    record = {"model": {"name": "oracle"}, "prompts": [{"id": 1}]}
+    LabelGeoTiff().write(Objects(made.grid, made.items, record), tmp_path / "l.tif", image)
+    with rasterio.open(tmp_path / "l.tif") as written:
+        tags = written.tags()
+    assert json.loads(tags["SAMOVAR_MANIFEST"]) == {"model": {"name": "oracle"}}
+    assert "not a medical device" in tags["SAMOVAR_NOTICE"]
+    assert tags["TIFFTAG_SOFTWARE"].startswith("samovar")
+
+
+def test_labels_give_boxes(make_raster, open_raster, monkeypatch):
+    monkeypatch.setattr(labels, "STRIP_PIXELS", 100)
+    values = np.zeros((40, 600), dtype=np.int32)
+    values[3:9, 5:20] = 7
+    values[30, 590] = 70000
+    values[0, 0] = -1
+    values[5:, 500:520] = 3
+    image = open_raster(make_raster(np.ones((40, 600), np.uint8)))
+    prompts = LabelGeoTiff().read_prompts(make_raster(values, name="labels.tif"), image)
+    assert prompts.space == "index"
+    assert [(p.id, p.box) for p in prompts] == [
+        (3, (500, 5, 520, 40)),
+        (7, (5, 3, 20, 9)),
+        (70000, (590, 30, 591, 31)),
+    ]
+
+
+def test_labels_come_back_as_they_were_written(make_raster, open_raster, build_objects, tmp_path):
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    first, second = np.zeros((40, 60)), np.zeros((40, 60))
+    first[2:5, 3:9] = second[20:40, 50:60] = 1
+    made = build_objects(image.grid, first, second)
+    LabelGeoTiff().write(made, tmp_path / "labels.tif", image)
+    prompts = LabelGeoTiff().read_prompts(str(tmp_path / "labels.tif"), image)
+    assert [[*p.box] for p in prompts] == [row["bounds"] for row in made.table()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pixels": np.ones((3, 40, 60), np.uint8)}, "3 bands, so it is an image"),
+        ({"pixels": np.ones((40, 60), np.float32)}, "not object numbers"),
+        ({"pixels": np.ones((41, 60), np.uint8)}, "60 × 41 pixels, the image is 60 × 40"),
+        ({"crs": "EPSG:32617"}, "does not lie on the image's grid"),
+        ({"transform": Affine(0.5, 0, 733600.25, 0, -0.5, 3725140)}, "does not lie on"),
+        ({"pixels": np.zeros((40, 60), np.uint8)}, "no object"),
+    ],
+)
+def test_wrong_label_rasters(changes, words, make_raster, open_raster):
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    given = {"pixels": np.ones((40, 60), np.uint8), "name": "labels.tif"} | changes
+    with pytest.raises(PromptError, match=words) as caught:
+        LabelGeoTiff().read_prompts(make_raster(**given), image)
+    assert "labels.tif" in str(caught.value)
+
+
+def test_the_image_itself_is_no_prompt(make_raster, open_raster):
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    with pytest.raises(PromptError, match="image itself"):
+        LabelGeoTiff().read_prompts(image.info.source, image)
+
+
+def test_broken_label_raster(make_raster, open_raster, tmp_path):
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    (tmp_path / "labels.tif").write_text("no raster")
+    with pytest.raises(InputError, match=r"labels\.tif"):
+        LabelGeoTiff().read_prompts(str(tmp_path / "labels.tif"), image)
