@@ -134,7 +134,8 @@ class ArrayImage(Image):
         block = self._planes[(slice(None), *(region or self.grid.region).slices)]
         if size is None or size == block.shape[1:]:
             return block
-        return block[(slice(None), *_nearest(block.shape[1:], size))]
+        picks: Any = (slice(None), *_nearest(block.shape[1:], size))
+        return np.asarray(block[picks])
 
     def valid(
         self, region: Region | None = None, *, size: tuple[int, ...] | None = None
