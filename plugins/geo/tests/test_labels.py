@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image as Pillow
 from rasterio.transform import Affine
 
-from samovar.errors import InputError, PromptError
+from samovar.formats import read_prompts
 from samovar.objects import Objects
 from samovar_geo import labels
 from samovar_geo.labels import LabelGeoTiff
@@ -119,60 +119,20 @@ def test_provenance_without_prompts(make_raster, open_raster, build_objects, tmp
     assert tags["TIFFTAG_SOFTWARE"].startswith("samovar")
 
 
-def test_labels_give_boxes(make_raster, open_raster, monkeypatch):
-    monkeypatch.setattr(labels, "STRIP_PIXELS", 100)
-    values = np.zeros((40, 600), dtype=np.int32)
-    values[3:9, 5:20] = 7
-    values[30, 590] = 70000
-    values[0, 0] = -1
-    values[5:, 500:520] = 3
-    image = open_raster(make_raster(np.ones((40, 600), np.uint8)))
-    prompts = LabelGeoTiff().read_prompts(make_raster(values, name="labels.tif"), image)
-    assert prompts.space == "index"
-    assert [(p.id, p.box) for p in prompts] == [
-        (3, (500, 5, 520, 40)),
-        (7, (5, 3, 20, 9)),
-        (70000, (590, 30, 591, 31)),
-    ]
-
-
-def test_labels_come_back_as_they_were_written(make_raster, open_raster, build_objects, tmp_path):
+def test_labels_come_back_as_prompts(make_raster, open_raster, build_objects, tmp_path):
     image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
     first, second = np.zeros((40, 60)), np.zeros((40, 60))
     first[2:5, 3:9] = second[20:40, 50:60] = 1
     made = build_objects(image.grid, first, second)
     LabelGeoTiff().write(made, tmp_path / "labels.tif", image)
-    prompts = LabelGeoTiff().read_prompts(str(tmp_path / "labels.tif"), image)
+    prompts = read_prompts(tmp_path / "labels.tif", image).to_index(image.grid)
+    assert [p.id for p in prompts] == [1, 2]
     assert [[*p.box] for p in prompts] == [row["bounds"] for row in made.table()]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"pixels": np.ones((3, 40, 60), np.uint8)}, "3 bands, so it is an image"),
-        ({"pixels": np.ones((40, 60), np.float32)}, "not object numbers"),
-        ({"pixels": np.ones((41, 60), np.uint8)}, "60 × 41 pixels, the image is 60 × 40"),
-        ({"crs": "EPSG:32617"}, "does not lie on the image's grid"),
-        ({"transform": Affine(0.5, 0, 733600.25, 0, -0.5, 3725140)}, "does not lie on"),
-        ({"pixels": np.zeros((40, 60), np.uint8)}, "no object"),
-    ],
-)
-def test_wrong_label_rasters(changes, words, make_raster, open_raster):
-    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
-    given = {"pixels": np.ones((40, 60), np.uint8), "name": "labels.tif"} | changes
-    with pytest.raises(PromptError, match=words) as caught:
-        LabelGeoTiff().read_prompts(make_raster(**given), image)
-    assert "labels.tif" in str(caught.value)
-
-
-def test_the_image_itself_is_no_prompt(make_raster, open_raster):
-    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
-    with pytest.raises(PromptError, match="image itself"):
-        LabelGeoTiff().read_prompts(image.info.source, image)
-
-
-def test_broken_label_raster(make_raster, open_raster, tmp_path):
-    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
-    (tmp_path / "labels.tif").write_text("no raster")
-    with pytest.raises(InputError, match=r"labels\.tif"):
-        LabelGeoTiff().read_prompts(str(tmp_path / "labels.tif"), image)
+def test_unwritable(make_raster, open_raster, build_objects, tmp_path):
+    image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
+    with pytest.raises(OSError, match="nowhere"):
+        LabelGeoTiff().write(
+            build_objects(image.grid, np.eye(4)), tmp_path / "nowhere" / "l.tif", image
+        )

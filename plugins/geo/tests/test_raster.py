@@ -173,8 +173,10 @@ def test_sentinel_2_names_give_true_colour(make_raster, open_raster):
     assert image.info.channel_names == ("B4", "B3", "B2")
 
 
-@pytest.mark.parametrize(("bands", "words"), [("0", "bands 1…5"), ("6,1", "bands 1…5"),
-                                              ("red", "such as 4,3,2"), ("1,,2", "such as")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bands", "words"),
+    [("0", "bands 1…5"), ("6,1", "bands 1…5"), ("red", "such as 4,3,2"), ("1,,2", "such as")],
+)
 def test_wrong_bands(bands, words, make_raster, open_raster):
     path = make_raster(picture(5))
     with pytest.raises(UsageError, match=words):

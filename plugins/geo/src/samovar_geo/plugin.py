@@ -45,8 +45,6 @@ def samovar_formats() -> list[FormatSpec]:
             summary="label GeoTIFF with the raster's own transform and CRS",
             suffixes=TIFF,
             writes=True,
-            reads_prompts=True,
-            magic=TIFF_MAGIC,
             domains=("raster", "picture"),
         ),
         FormatSpec(

@@ -143,7 +143,7 @@ class RasterImage(Image):
             if dataset.dtypes[self._bands.indexes[0] - 1].startswith("complex"):
                 averaged = False
             method = Resampling.average if averaged else Resampling.nearest
-            block = self._read(dataset, _window(region), shape, method)
+            block = self._read(dataset, window_of(region), shape, method)
         return self._bands.apply(block)
 
     def valid(
@@ -162,13 +162,13 @@ class RasterImage(Image):
             if self._valid_by_mask:
                 masks = dataset.read_masks(
                     self._bands.indexes,
-                    window=_window(region),
+                    window=window_of(region),
                     out_shape=(len(self._bands.indexes), *shape),
                     resampling=Resampling.nearest,
                 )
                 inside &= (masks > 0).any(axis=0)
             if self._valid_by_value:
-                block = self._read(dataset, _window(region), shape, Resampling.nearest)
+                block = self._read(dataset, window_of(region), shape, Resampling.nearest)
                 inside &= np.isfinite(block).all(axis=0)
         return inside
 
@@ -303,6 +303,7 @@ def _has_mask(dataset: Any, indexes: tuple[int, ...]) -> bool:
     return transparent or any(MaskFlags.all_valid not in found for found in flags)
 
 
-def _window(region: Region) -> Window:
+def window_of(region: Region) -> Window:
+    """A region as rasterio's window."""
     (top, left), (rows, columns) = region.start, region.shape
     return Window(left, top, columns, rows)

@@ -11,7 +11,7 @@ import numpy as np
 import pyogrio.raw
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from samovar.errors import OutputError
 from samovar.grid import Grid
@@ -35,7 +35,7 @@ class GeoPackage:
         """Layer ``objects``, one MultiPolygon a found object, exact pixel edges.
 
         Raises:
-            OutputError: the file cannot be written.
+            OSError: the file cannot be written.
         """
         _write(
             objects, path, image, "GPKG", "MultiPolygon",
@@ -53,9 +53,10 @@ class GeoJson:
         """One feature an object; EPSG:4326, outer rings anticlockwise, cut at the antimeridian.
 
         Raises:
-            OutputError: the raster has no CRS, or the file cannot be written.
+            OutputError: the raster has no CRS.
+            OSError: the file cannot be written.
         """
-        _check_lonlat(path, objects.grid)
+        _check_lonlat(objects.grid, image)
         _write(
             objects, path, image, "GeoJSON", "Unknown",
             layer_options={
@@ -73,9 +74,10 @@ class GeoJsonSeq:
         """As :class:`GeoJson`, newline-delimited.
 
         Raises:
-            OutputError: the raster has no CRS, or the file cannot be written.
+            OutputError: the raster has no CRS.
+            OSError: the file cannot be written.
         """
-        _check_lonlat(path, objects.grid)
+        _check_lonlat(objects.grid, image)
         _write(
             objects, path, image, "GeoJSONSeq", "Unknown",
             layer_options={"COORDINATE_PRECISION": str(DECIMALS)},
@@ -123,10 +125,8 @@ def _write(
             if not Path(path).exists():
                 # GDAL opens a text sequence with its first feature only
                 Path(path).touch()
-    except (DataSourceError, DataLayerError, OSError) as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error}; free some disk space or choose another folder"
-        ) from error
+    except (DataSourceError, DataLayerError, FeatureError, GeometryError) as error:
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def _simplest(shape: Any) -> Any:
@@ -134,9 +134,9 @@ def _simplest(shape: Any) -> Any:
     return shapely.get_geometry(shape, 0) if shapely.get_num_geometries(shape) == 1 else shape
 
 
-def _check_lonlat(path: Path, grid: Grid) -> None:
+def _check_lonlat(grid: Grid, image: Image) -> None:
     if grid.frame.kind != "crs":
         raise OutputError(
-            f"{path.name}: GeoJSON holds lon/lat and this raster has no CRS; assign one first "
+            f"{image.info.source}: has no CRS, and GeoJSON holds lon/lat only; assign one first "
             "(gdal_edit.py -a_srs EPSG:… FILE), or write a .gpkg or .tif"
         )
