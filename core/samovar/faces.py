@@ -101,14 +101,15 @@ class ClassicFace:
     ``image_embeddings, point_coords, point_labels, mask_input, has_mask_input, orig_im_size`` →
     ``masks, iou_predictions, low_res_masks``. It cannot take learned embeddings. Masks are made
     from ``low_res_masks``; a graph that has only ``masks`` is brought back to the mask frame.
+    Taps of the encoder that it asks for by name are given too.
 
     Raises:
         BundleError: the graph wants an input, or lacks an output, that the export has not.
     """
 
-    def __init__(self, decoder: Graph, mask_size: tuple[int, int]) -> None:
+    def __init__(self, decoder: Graph, mask_size: tuple[int, int], taps: Mapping[str, Any]) -> None:
         self._answers = LOW_RES if LOW_RES in decoder.outputs else FULL
-        known = (EMBEDDING, *PROMPT_INPUTS, "orig_im_size")
+        known = (EMBEDDING, *taps, *PROMPT_INPUTS, "orig_im_size")
         _check("decoder", decoder, known, (self._answers, QUALITY))
         self._decoder, self._mask_size = decoder, mask_size
         self.kinds = _kinds(decoder)
@@ -119,7 +120,7 @@ class ClassicFace:
         self, embedding: Embedding, asked: Asked
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         offered: dict[str, NDArray[Any]] = {
-            EMBEDDING: embedding.arrays[EMBEDDING],
+            **embedding.arrays,
             **_prompt_feeds(self._decoder, asked),
             "orig_im_size": np.array(embedding.fit.picture, dtype=np.float32),
         }
@@ -138,9 +139,12 @@ def _prompt_feeds(graph: Graph, asked: Asked) -> dict[str, NDArray[Any]]:
     has_mask = asked.has_mask
     if len(graph.inputs.get("has_mask_input", ())) == 2:
         has_mask = has_mask[:, None]
-    offered = dict(
-        zip(PROMPT_INPUTS, (asked.coords, asked.labels, asked.masks, has_mask), strict=True)
-    )
+    offered: dict[str, NDArray[Any]] = {
+        "point_coords": asked.coords,
+        "point_labels": asked.labels,
+        "mask_input": asked.masks,
+        "has_mask_input": has_mask,
+    }
     return {name: array for name, array in offered.items() if name in graph.inputs}
 
 

@@ -14,17 +14,22 @@ FREE = frozenset(
         "BSD-2-CLAUSE",
         "BSD-3-CLAUSE",
         "BSL-1.0",
+        "CC-BY-3.0",
         "CC-BY-4.0",
+        "CC-BY-SA-3.0",
+        "CC-BY-SA-4.0",
         "CC0-1.0",
         "ISC",
         "MIT",
         "MIT-0",
+        "ODBL-1.0",
+        "ODC-BY-1.0",
         "PDDL-1.0",
         "UNLICENSE",
         "ZLIB",
     }
 )
-"""SPDX identifiers, upper case, of licences that ask for no more than attribution."""
+"""SPDX identifiers, upper case, of licences that let anybody use the weights for anything."""
 
 UNKNOWN = frozenset({"", "UNKNOWN", "NONE", "NOASSERTION", "UNLICENSED", "PROPRIETARY"})
 

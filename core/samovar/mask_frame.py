@@ -104,7 +104,7 @@ def _span(first: int, last: int, pixels: int, extent: float, cells: int) -> _Spa
     scale = extent / pixels  # cells a pixel
     start = 0 if first == 0 else max(0, int(np.floor((first - 0.5) / scale - 0.5)))
     stop = pixels if last == cells - 1 else min(pixels, int(np.ceil((last + 1.5) / scale + 0.5)))
-    at: NDArray[np.float64] = (np.arange(start, max(start, stop)) + 0.5) * scale - 0.5
+    at = (np.arange(start, max(start, stop), dtype=np.float64) + 0.5) * scale - 0.5
     return _Span(start, at, cells)
 
 

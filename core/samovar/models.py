@@ -155,7 +155,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
     face: Face
     try:
         if bundle.classic:
-            face = ClassicFace(load("decoder"), bundle.mask_size)
+            face = ClassicFace(load("decoder"), bundle.mask_size, bundle.taps)
         else:
             face = TwoFaces(load("prompt_encoder"), load("mask_decoder"), bundle.taps)
     except BundleError as error:

@@ -1,0 +1,1 @@
+"""samovar-laptop: ONNX Runtime behind samovar's Runtime protocol, and the bundled model tiny."""

@@ -1,0 +1,98 @@
+"""What this distribution offers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from samovar import hookimpl
+from samovar.specs import CommandSpec, EncoderSpec, OptionSpec, RuntimeSpec
+
+PLUGIN_API = (1, 0)
+
+BUNDLE_OPTIONS = (
+    OptionSpec("--encoder", "ONNX graph: picture to embedding (and taps)", metavar="ONNX"),
+    OptionSpec(
+        "--decoder",
+        "ONNX graph: SAM's official decoder export, or a mask decoder beside --prompt-encoder",
+        metavar="ONNX",
+    ),
+    OptionSpec("--prompt-encoder", "ONNX graph: prompts to embeddings", metavar="ONNX"),
+    OptionSpec("--output", "new folder for the bundle", metavar="DIR"),
+    OptionSpec("--name", "name of the model; default: the folder's"),
+    OptionSpec("--model-version", "version of the model", default="0.1.0"),
+    OptionSpec("--encode-size", "rows,columns where the encoder's input has dynamic axes"),
+    OptionSpec("--resize", "pad (keeps the aspect ratio) or stretch", default="pad"),
+    OptionSpec(
+        "--interpolation",
+        "bilinear-antialias, bilinear, area, bicubic or bicubic-antialias",
+        default="bilinear-antialias",
+    ),
+    OptionSpec(
+        "--normalisation",
+        "sam and imagenet (the same mean and deviation), half (-1…1), unit (0…1), "
+        "minmax (each picture to 0…1) or none (0…255)",
+        default="sam",
+    ),
+    OptionSpec("--channel-order", "RGB or BGR", default="RGB"),
+    OptionSpec(
+        "--coordinates",
+        "of prompts: scaled (as SAM) or continuous (pixel i covers i … i+1)",
+        default="scaled",
+    ),
+    OptionSpec("--prompt-frame", "rows,columns of the prompts' coordinates; default: encode size"),
+    OptionSpec("--mask-size", "rows,columns of the decoder's logits where its graph does not say"),
+    OptionSpec(
+        "--mask-selection",
+        "first, best-quality, best-reading or stability; default: best-quality of several masks",
+    ),
+    OptionSpec("--modality", "one that the model knows: ct, mr, rgb …", multiple=True),
+    OptionSpec("--code-license", "SPDX identifier of the graphs' code", default=""),
+    OptionSpec("--weights-license", "SPDX identifier of the weights", default=""),
+    OptionSpec("--intended-use", "one sentence on what the model is for", default=""),
+    OptionSpec("--threads", "threads of the trial run", int),
+)
+
+
+@hookimpl
+def samovar_runtimes() -> list[RuntimeSpec]:
+    return [
+        RuntimeSpec(
+            name="onnxruntime",
+            target="samovar_laptop.onnx_runtime:OnnxRuntime",
+            summary="ONNX Runtime: CPU, and whatever execution providers are installed",
+            graph_suffixes=(".onnx",),
+            precisions=("fp32", "fp16", "int8"),
+            requires=("onnxruntime",),
+            code_licence="Apache-2.0",
+        )
+    ]
+
+
+@hookimpl
+def samovar_encoders() -> list[EncoderSpec]:
+    return [
+        EncoderSpec(
+            name="tiny",
+            bundle="samovar_laptop:bundles/tiny",
+            summary="Small promptable model for medical and overhead images, runs on any CPU",
+            builder="samovar_train.model.tiny:Tiny",
+            code_licence="Apache-2.0",
+            intended_use="research use only, not a medical device",
+        )
+    ]
+
+
+@hookimpl
+def samovar_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="models bundle",
+            target="samovar_laptop.bundle_command:bundle",
+            summary="Make a bundle of your own ONNX graphs, and try it",
+            help=(
+                "Makes a bundle of an encoder and a decoder in ONNX. Sizes, taps and the kind of "
+                "decoder are read from the graphs; what they cannot say is asked for by an "
+                "option. The bundle is run on a generated picture before it is written."
+            ),
+            options=BUNDLE_OPTIONS,
+            code_licence="Apache-2.0",
+        )
+    ]
