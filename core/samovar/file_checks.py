@@ -125,7 +125,8 @@ def unwritable_suffix(
     if claimed:
         who = ", ".join(s.canonical for s in claimed)
         return f"{path}: {who} does not write objects of a {domain}; what does: {offers}"
-    suffix = "".join(path.suffixes[-1:]) or "no suffix"
+    double = path.name.lower().endswith(".gz")
+    suffix = "".join(path.suffixes[-2 if double else -1 :]) or "a name without a suffix"
     hint = ""
     written = {s.distribution for s in specs}
     for suffixes, plugin in (

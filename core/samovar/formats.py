@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from samovar import file_checks
-from samovar.errors import InputError, OutputError, PromptError, SamovarError, UsageError
+from samovar.errors import (
+    GeometryError,
+    InputError,
+    OutputError,
+    PromptError,
+    SamovarError,
+    UsageError,
+)
 from samovar.image import Image
 from samovar.naming import choose
 from samovar.objects import Objects
@@ -23,7 +30,7 @@ from samovar.options import accepted_options, owners_of
 from samovar.plugins import Registry, registry
 from samovar.prompts import Prompts
 from samovar.specs import FormatSpec
-from samovar.staging import Staged, stage
+from samovar.staging import Staged, all_or_nothing, stage
 
 HOST = "samovar"
 
@@ -56,6 +63,9 @@ def open_image(path: str | os.PathLike[str], *, reader: str | None = None, **opt
     for spec in candidates:
         try:
             return _open_with(found, spec, source, options)
+        except (GeometryError, UsageError):
+            # this reader understands the file and refuses it: another must not take it for less
+            raise
         except InputError as error:
             failures.append(error)
     raise failures[0]
@@ -228,20 +238,22 @@ def write_all(
         PluginError: a writer failed; nothing is left behind.
     """
     jobs = [(Path(p), writer_for(p, image)) for p in paths]
-    staged: list[Staged] = []
-    try:
+    with all_or_nothing() as outputs:
         for target, spec in jobs:
-            staged.append(_stage_one(objects, target, spec, image, options))
-        for one in staged:
-            one.commit()
-    finally:
-        for one in staged:
-            one.discard()
+            outputs.append(stage_objects(objects, target, spec, image, **options))
 
 
-def _stage_one(
-    objects: Objects, target: Path, spec: FormatSpec, image: Image, options: dict[str, Any]
+def stage_objects(
+    objects: Objects, path: Path, spec: FormatSpec, image: Image, **options: Any
 ) -> Staged:
+    """Write one output under a temporary name; the caller commits it. Raises as write_all."""
     writer = registry().load(spec)
     mine = accepted_options(spec, options)
-    return stage(target, spec, lambda temporary: writer.write(objects, temporary, image, **mine))
+    ends = [s for s in spec.suffixes if path.name.lower().endswith(s)]
+    length = max((len(s) for s in ends), default=len(path.suffix))
+    return stage(
+        path,
+        spec.canonical,
+        lambda temporary: writer.write(objects, temporary, image, **mine),
+        path.name[len(path.name) - length :],
+    )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from samovar.discovery import one_line
 from samovar.errors import OutputError, PluginError, SamovarError
-from samovar.specs import FormatSpec
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,23 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+@contextmanager
+def all_or_nothing() -> Iterator[list[Staged]]:
+    """A list to which finished outputs are added; at the end all get their names, or none does.
+
+    Raises:
+        OutputError: a file that is there cannot be replaced.
+    """
+    staged: list[Staged] = []
+    try:
+        yield staged
+        for one in staged:
+            one.commit()
+    finally:
+        for one in staged:
+            one.discard()
+
+
 def temporary_name(target: Path, suffix: str = "") -> Path:
     """A hidden name in the folder of ``target`` that ends as it does (``.nii.gz`` whole)."""
     suffix = suffix or target.suffix
@@ -54,29 +70,31 @@ def temporary_name(target: Path, suffix: str = "") -> Path:
     return target.with_name(f".{stem}.{secrets.token_hex(4)}{suffix}")
 
 
-def stage(target: Path, spec: FormatSpec, write: Callable[[Path], None]) -> Staged:
+def stage(target: Path, who: str, write: Callable[[Path], object], suffix: str = "") -> Staged:
     """Let ``write`` fill a temporary file for ``target``; on failure nothing is left.
+
+    Args:
+        who: named in errors, ``"samovar-geo/gpkg"``.
+        suffix: when longer than the last one, ``".nii.gz"``.
 
     Raises:
         OutputError: the disk refuses.
-        PluginError: the writer failed or wrote nothing; the message names it.
+        PluginError: the writer failed or wrote nothing.
     """
-    ends = [s for s in spec.suffixes if target.name.lower().endswith(s)]
-    length = max((len(s) for s in ends), default=len(target.suffix))
-    staged = Staged(target, temporary_name(target, target.name[len(target.name) - length :]))
+    staged = Staged(target, temporary_name(target, suffix))
     done = False
     try:
         with redirect_stdout(sys.stderr):
             write(staged.temporary)
         if not staged.temporary.is_file():
-            raise PluginError(f"{target}: {spec.canonical} reported success but wrote no file")
+            raise PluginError(f"{target}: {who} reported success but wrote no file")
         done = True
     except (SamovarError, KeyboardInterrupt):
         raise
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({reason(error)})") from error
     except Exception as error:
-        raise PluginError(f"{target}: {spec.canonical} failed: {one_line(error)}") from error
+        raise PluginError(f"{target}: {who} failed: {one_line(error)}") from error
     finally:
         if not done:
             staged.discard()
