@@ -6,6 +6,7 @@ can be refused is refused then, with exit code 2 and nothing written.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -89,17 +90,13 @@ class Generator:
 
 def attach(app: typer.Typer, found: Registry) -> None:
     """Add ``segment`` with the options of the plugins in ``found``."""
-    taken = set(Request.__dataclass_fields__) | {
-        "box",
-        "point",
-        "output",
-        "window",
-        "json",
-        "debug",
-    }
-    more = shared_options(found, _option_owners(found), taken)
+    more = shared_options(found, _option_owners(found), inspect.signature(segment).parameters)
+    generators = "; ".join(_generator_help(s) for s in found.specs("prompt-generator"))
     app.command(
-        "segment", help=_HELP, short_help="Segment an image by boxes, points or a generator."
+        "segment",
+        help=_HELP,
+        short_help="Segment an image by boxes, points or a generator.",
+        epilog=f"Generators: {generators}" if generators else None,
     )(extended(segment, more))
 
 
@@ -284,7 +281,7 @@ def _check_outputs(request: Request, image: Image) -> Outputs:
     return outputs
 
 
-def _check_plugin_options(request: Request, outputs: Outputs, generator: Generator | None) -> None:
+def _check_plugin_options(request: Request, outputs: Outputs) -> None:
     """Refuse an option that nothing in this run would take."""
     formats: Sequence[Spec] = registry().specs("format")
     using: list[Spec] = [s for s in formats if isinstance(s, FormatSpec) and s.reads]

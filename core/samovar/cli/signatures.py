@@ -22,7 +22,7 @@ def option_parameter(option: OptionSpec, panel: str | None = None) -> inspect.Pa
         kind = kind | None
     shown = option.default not in (None, "", False)
     info = typer.Option(
-        option.name,
+        *([option.name, option.short] if option.short else [option.name]),
         help=escape(option.help),
         metavar=option.metavar,
         show_default=shown,
