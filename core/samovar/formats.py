@@ -63,10 +63,10 @@ def open_image(path: str | os.PathLike[str], *, reader: str | None = None, **opt
     for spec in candidates:
         try:
             return _open_with(found, spec, source, options)
-        except (GeometryError, UsageError):
-            # this reader understands the file and refuses it: another must not take it for less
-            raise
         except InputError as error:
+            if isinstance(error, GeometryError | UsageError) or _recognises(spec, source):
+                # it understands the file and refuses it: another must not take it for less
+                raise
             failures.append(error)
     raise failures[0]
 
@@ -105,6 +105,11 @@ def _longest_suffix(path: str, specs: Sequence[FormatSpec]) -> list[FormatSpec]:
 
 def _magic(spec: FormatSpec, head: bytes) -> bool:
     return any(head[at : at + len(text)] == text for at, text in spec.magic)
+
+
+def _recognises(spec: FormatSpec, source: str) -> bool:
+    """Whether the first bytes of a file say that it is of this format."""
+    return Path(source).is_file() and _magic(spec, file_checks.require_readable(source, [spec]))
 
 
 def _in_order(source: str, specs: list[FormatSpec], head: bytes) -> list[FormatSpec]:
