@@ -24,13 +24,17 @@ class Sampled:
     means: Mapping[str, float]
     draws: Mapping[str, NDArray[np.float64]]
     """Name → ``(DRAWS,)``."""
+    images: int
+    """Largest count of images in one set: a single image says nothing of the spread."""
 
-    def interval(self, name: str, minus: str | None = None) -> tuple[float, float]:
-        """95 % interval of a mean, or of the difference of two."""
+    def interval(self, name: str, minus: str | None = None) -> list[float] | None:
+        """95 % interval of a mean, or of the difference of two; None from single images."""
+        if self.images < 2:
+            return None
         values = self.draws[name] - (self.draws[minus] if minus is not None else 0.0)
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
+        return [float(low), float(high)]
 
 
 def sample_set(
@@ -55,7 +59,7 @@ def sample_set(
             continue
         means[measure] = float(array.mean())
         draws[measure] = (weights @ np.bincount(rows, array, minlength=len(keys))) / totals
-    return Sampled(means, draws)
+    return Sampled(means, draws, len(keys))
 
 
 def mean_of_sets(sets: Sequence[Sampled]) -> Sampled:
@@ -64,4 +68,5 @@ def mean_of_sets(sets: Sequence[Sampled]) -> Sampled:
     return Sampled(
         {m: float(np.mean([s.means[m] for s in sets])) for m in shared},
         {m: np.mean([s.draws[m] for s in sets], axis=0) for m in shared},
+        max(s.images for s in sets),
     )

@@ -143,7 +143,7 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from samovar.evaluation.tables import percent
+    from samovar.evaluation.tables import interval, percent
 
     table = Table(title=f"{summary['model'].get('name', '')} · {summary['prompt']}")
     for column in ("", "objects", "Dice", "95 %", "IoU", "best reference", "error removed"):
@@ -154,9 +154,8 @@ def _print(summary: dict[str, Any]) -> None:
     for name, row in rows:
         best = row.get("best_reference", "")
         level = f"{best} {row['references'][best]:.3f}" if best else ""
-        low, high = row["ci"]
         table.add_row(
-            name, str(row["objects"]), f"{row['dice']:.3f}", f"{low:.3f}–{high:.3f}",
+            name, str(row["objects"]), f"{row['dice']:.3f}", interval(row["ci"]),
             f"{row['iou']:.3f}", level, percent(row.get("error_removed")),
         )  # fmt: skip
     Console().print(table)

@@ -104,7 +104,7 @@ def _row(sets: Sequence[Sampled]) -> Row:
     """Means, intervals, references and the share of the best reference's error removed."""
     total = mean_of_sets(sets)
     row: Row = {m: total.means[m] for m in MEASURES if m in total.means}
-    row["ci"] = list(total.interval("dice"))
+    row["ci"] = total.interval("dice")
     names = [m for m in total.means if m.startswith(_REFERENCE)]
     if names:
         best = max(names, key=lambda m: total.means[m])
@@ -112,8 +112,9 @@ def _row(sets: Sequence[Sampled]) -> Row:
         row["references"] = {m.removeprefix(_REFERENCE): total.means[m] for m in names}
         row["best_reference"] = best.removeprefix(_REFERENCE)
         row["margin"] = total.means["dice"] - level
-        row["margin_ci"] = list(total.interval("dice", minus=best))
-        row["error_removed"] = (total.means["dice"] - level) / max(1 - level, 1e-9)
+        row["margin_ci"] = total.interval("dice", minus=best)
+        if level < 1 - 1e-6:  # a perfect reference leaves no error to remove
+            row["error_removed"] = (total.means["dice"] - level) / (1 - level)
     clicks = [m for m in total.means if m.startswith(_CLICK)]
     if len(clicks) > 1:
         row["clicks"] = [total.means[m] for m in clicks]

@@ -68,12 +68,16 @@ def set_table(rows: Iterable[tuple[str, Row]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     for name, row in rows:
         cells = [name, str(row["objects"]), *(_number(row.get(m)) for m in measures)]
-        cells.append("–".join(_number(v) for v in row["ci"]))
+        cells.append(interval(row["ci"]))
         if references:
             cells += [_number(row.get("references", {}).get(r)) for r in references]
             cells.append(percent(row.get("error_removed")))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def interval(ends: list[float] | None) -> str:
+    return "" if ends is None else "–".join(_number(v) for v in ends)
 
 
 def percent(share: float | None) -> str:
@@ -85,7 +89,7 @@ def _number(value: float | None) -> str:
 
 
 def _flat(level: str, name: str, class_name: str, row: Row) -> Row:
-    low, high = row["ci"]
+    low, high = row["ci"] or ("", "")
     flat: Row = {"level": level, "name": name, "class": class_name, "objects": row["objects"]}
     flat |= {m: row[m] for m in COLUMNS if m in row}
     flat |= {"dice_low": low, "dice_high": high, "thin": row.get("thin", "")}

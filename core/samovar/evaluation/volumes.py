@@ -113,6 +113,9 @@ def surface_dice(
         block[mask.region.within(region)] = mask.inside
         pair.append(torch.from_numpy(np.pad(block, 1)[None, None]))
     value = metrics.compute_surface_dice(
-        *pair, class_thresholds=[tolerance], include_background=True, spacing=list(spacing)
+        *pair,
+        class_thresholds=[tolerance],
+        include_background=True,
+        spacing=[float(s) for s in spacing],
     )
     return float(value.item())

@@ -91,7 +91,8 @@ def _draw_prompt(draw: ImageDraw.ImageDraw, result: ObjectResult, scale: int) ->
     if prompt is None:
         return
     if prompt.box is not None:
-        draw.rectangle([round(v * scale) for v in prompt.box], outline=BOX_COLOUR)
+        x0, y0, x1, y1 = (round(v * scale) for v in prompt.box)
+        draw.rectangle([x0, y0, x1 - 1, y1 - 1], outline=BOX_COLOUR)
     for x, y in (p[:2] for p in prompt.points):
         cx, cy = (x + 0.5) * scale, (y + 0.5) * scale
         draw.ellipse([cx - 4, cy - 4, cx + 4, cy + 4], fill=BOX_COLOUR, outline=(0, 0, 0))

@@ -1,0 +1,169 @@
+"""A whole evaluation, from files to figures, with a model whose answers are known."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation_fakes import BoxModel, rectangle, write_set
+from samovar.errors import UsageError
+from samovar.evaluation.asking import Asking
+from samovar.evaluation.references import References
+from samovar.evaluation.run import Settings, evaluate, spread
+from samovar.evaluation.summary import summarise
+from samovar.evaluation.tables import flat_rows, percent, to_csv, to_markdown
+from samovar.evaluation.worst import write_worst
+
+TWO = rectangle((60, 80), (5, 5, 25, 25), (30, 40, 50, 70))
+ONE = rectangle((60, 80), (10, 10, 40, 40))
+
+
+def frame(shape=(60, 80)) -> np.ndarray:
+    labels = rectangle(shape, (10, 10, 40, 40))
+    labels[15:35, 15:35] = 0
+    return labels
+
+
+def test_one_embedding_a_picture_and_perfect_answers_for_rectangles(tmp_path):
+    write_set(tmp_path / "a", [TWO, ONE])
+    model = BoxModel()
+    summary = summarise(evaluate(str(tmp_path), model, Settings()))
+    row = summary["datasets"]["a"]
+    assert model.encoded == 2
+    assert (row["dice"], row["iou"], row["boundary_iou"]) == (1, 1, 1)
+    assert (row["objects"], row["images"]) == (3, 2)
+    assert row["classes"]["thing"]["objects"] == 3
+    assert row["references"]["otsu"] == 1  # the objects are bright squares
+    assert row["references"]["ellipse"] < 0.9
+    assert row["best_reference"] == "otsu"
+    assert row["margin"] == 0
+    assert "error_removed" not in row  # a perfect reference leaves no error
+
+
+def test_share_of_the_best_references_error_that_is_removed(tmp_path):
+    write_set(tmp_path / "a", [frame(), frame()])
+    flat = Image.new("L", (80, 60), 90)  # nothing to see: Otsu finds the whole box
+    for stem in ("001", "002"):
+        flat.save(tmp_path / "a" / "images" / f"{stem}.png")
+    settings = Settings(Asking.parse("center"))
+    row = summarise(evaluate(str(tmp_path), BoxModel(), settings))["datasets"]["a"]
+    box = 2 * 500 / (500 + 900)
+    assert row["references"]["otsu"] == pytest.approx(box, abs=1e-4)
+    assert row["best_reference"] == "otsu"
+    assert row["dice"] < 0.3
+    assert row["margin"] == pytest.approx(row["dice"] - box, abs=2e-4)
+    assert row["error_removed"] == pytest.approx((row["dice"] - box) / (1 - box), abs=1e-3)
+
+
+def test_clicks_are_reported_one_by_one_and_carry_the_previous_mask(tmp_path):
+    write_set(tmp_path / "a", [frame()])
+    model = BoxModel()
+    settings = Settings(Asking.parse("box", clicks=2))
+    row = summarise(evaluate(str(tmp_path), model, settings))["datasets"]["a"]
+    assert row["clicks"] == pytest.approx([2 * 500 / 1400, 1, 1], abs=1e-4)
+    assert row["dice"] == 1
+    second = model.decoder.calls[1].objects[0]
+    assert second.labels == (0,)  # the hole is the largest error
+    assert second.mask is not None
+    assert second.box is not None
+
+
+def test_points_are_given_where_points_are_asked_for(tmp_path):
+    write_set(tmp_path / "a", [ONE])
+    model = BoxModel()
+    evaluate(str(tmp_path), model, Settings(Asking.parse("center")))
+    [prompt] = model.decoder.calls[0].objects
+    assert prompt.box is None
+    assert prompt.points[0] in {(24.0, 24.0), (25.0, 24.0), (24.0, 25.0), (25.0, 25.0)}
+
+
+def test_thin_structures_and_unseen_sets_are_kept_apart(tmp_path):
+    write_set(tmp_path / "seen", [frame()], {"1": "organ"})
+    write_set(tmp_path / "new", [ONE], {"1": "organ"})
+    write_set(tmp_path / "roads", [frame()], {"1": "road"})
+    records = [
+        {"path": "seen", "domain": "medical", "train": True},
+        {"path": "new", "domain": "medical", "train": False},
+        {"path": "roads", "domain": "remote_sensing", "train": False},
+    ]
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"datasets": records}))
+    summary = summarise(evaluate(str(tmp_path), BoxModel(), Settings()))
+    low = round(1000 / 1400, 4)
+    assert summary["domains"]["medical"]["dice"] == pytest.approx((low + 1) / 2, abs=1e-4)
+    assert summary["domains"]["remote_sensing"] == {}  # nothing there but thin structures
+    assert summary["means"]["unseen"]["dice"] == 1
+    assert summary["means"]["trained"]["dice"] == pytest.approx(low, abs=1e-4)
+    assert summary["means"]["thin"]["sets"] == ["roads"]
+    assert summary["datasets"]["roads"]["thin"] is True
+    assert summary["datasets"]["roads"]["classes"]["road"]["thin"] is True
+
+
+def test_instances_are_counted(tmp_path):
+    labels = TWO.copy()
+    labels[30:50, 40:70] = 7
+    write_set(tmp_path / "cells", [labels], {"0": "background", "*": "cell"})
+    row = summarise(evaluate(str(tmp_path), BoxModel(), Settings()))["datasets"]["cells"]
+    assert row["instances"] == {"ap50": 1, "f1": 1, "predicted": 2, "true": 2, "count_error": 0}
+
+
+def test_a_picture_that_fails_is_named_and_the_others_are_measured(tmp_path):
+    write_set(tmp_path / "a", [ONE, ONE, ONE])
+    (tmp_path / "a" / "images" / "002.png").write_bytes(b"broken")
+    evaluation = evaluate(str(tmp_path), BoxModel(), Settings())
+    [failure] = evaluation.failures
+    assert "a/002" in failure
+    assert summarise(evaluation)["datasets"]["a"]["objects"] == 2
+
+
+def test_labels_of_another_shape_are_refused(tmp_path):
+    write_set(tmp_path / "a", [ONE])
+    write_set(tmp_path / "b", [rectangle((30, 30), (5, 5, 20, 20))])
+    (tmp_path / "b" / "masks" / "001.png").replace(tmp_path / "a" / "masks" / "001.png")
+    [failure] = evaluate(str(tmp_path / "a"), BoxModel(), Settings()).failures
+    assert "(30, 30)" in failure
+    assert "(60, 80)" in failure
+
+
+def test_limit_spreads_over_the_stems():
+    assert spread(list(range(10)), 3) == [1, 5, 8]
+    assert spread(list(range(3)), 5) == [0, 1, 2]
+
+
+def test_volumes_cannot_be_clicked_or_proposed_and_that_is_said(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "v" / part).mkdir(parents=True)
+    with pytest.raises(UsageError, match="generators are evaluated on pictures"):
+        evaluate(str(tmp_path / "v"), BoxModel(), Settings(Asking.parse("auto:grid")))
+
+
+def test_tables_hold_every_row(tmp_path):
+    both = TWO.copy()
+    both[30:50, 40:70] = 2
+    write_set(tmp_path / "a", [both, both], {"1": "square", "2": "oblong"})
+    summary = summarise(evaluate(str(tmp_path), BoxModel(), Settings()))
+    rows = list(csv.DictReader(io.StringIO(to_csv(summary))))
+    assert [(r["level"], r["name"], r["class"]) for r in rows] == [
+        ("set", "a", ""), ("class", "a", "square"), ("class", "a", "oblong"),
+        ("domain", "unknown", ""), ("mean", "all", ""),
+    ]  # fmt: skip
+    assert float(rows[1]["dice"]) == 1
+    assert len(flat_rows(summary)) == 5
+    text = to_markdown(summary)
+    for wanted in ("| a | 4 | 1.000 |", "a: oblong", "domain unknown", "mean all"):
+        assert wanted in text
+    assert percent(-0.123) == "−12 %"
+
+
+def test_the_worst_objects_are_drawn(tmp_path):
+    write_set(tmp_path / "a", [ONE, frame(), TWO])
+    evaluation = evaluate(str(tmp_path / "a"), BoxModel(), Settings(keep=1), References())
+    kept = [o for s in evaluation.sets for o in s.objects if o.predicted is not None]
+    assert [o.stem for o in kept] == ["002"]
+    [shown] = write_worst(evaluation, tmp_path / "page")
+    assert shown.dice < 0.75
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert shown.file in page
+    assert (tmp_path / "page" / shown.file).is_file()
