@@ -1,0 +1,1 @@
+"""What `tiny` learns from: catalogue, packing, generated scenes, augmentation, prompt sampling."""

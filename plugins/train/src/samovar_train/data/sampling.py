@@ -1,0 +1,207 @@
+"""Prompts of an object, as people and propagation give them.
+
+All coordinates are x, y in the prompt frame, continuous pixel edges. A prompt set has P token
+slots; a box takes two (labels 2 and 3), a point one (1 or 0), the rest is padding (-1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+
+@dataclass(frozen=True)
+class PromptMix:
+    """How often each kind of prompt is drawn; the numbers are relative weights."""
+
+    box: float = 0.50
+    box_points: float = 0.08
+    points: float = 0.18
+    prior_box: float = 0.19
+    prior: float = 0.05
+    tight: float = 0.45  # of boxes: exact or within a pixel or two
+    loose: float = 0.25  # of boxes: up to 20 % larger; the remainder is jittered both ways
+
+    @property
+    def kinds(self) -> tuple[list[str], NDArray[np.float64]]:
+        names = ["box", "box_points", "points", "prior_box", "prior"]
+        weights = np.array([getattr(self, n) for n in names], float)
+        return names, weights / weights.sum()
+
+
+@dataclass
+class Prompt:
+    """Tokens and an optional prior of one object."""
+
+    coords: list[tuple[float, float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    prior: NDArray[np.float32] | None = None
+
+    def padded(self, slots: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        coords = np.zeros((slots, 2), np.float32)
+        labels = np.full(slots, -1, np.float32)
+        count = min(len(self.labels), slots)
+        coords[:count] = np.array(self.coords[:count], np.float32).reshape(-1, 2)
+        labels[:count] = self.labels[:count]
+        return coords, labels
+
+    def add_box(self, box: NDArray[np.float64]) -> None:
+        self.coords += [(box[0], box[1]), (box[2], box[3])]
+        self.labels += [2, 3]
+
+    def add_point(self, xy: tuple[float, float], positive: bool) -> None:
+        self.coords.append(xy)
+        self.labels.append(int(positive))
+
+
+def jittered_box(
+    rng: np.random.Generator, box: NDArray[np.float64], size: int, mix: PromptMix
+) -> NDArray[np.float64]:
+    """Box x0, y0, x1, y1 → tight, loose or jittered, inside the frame, at least 2 px wide."""
+    extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    draw = rng.random()
+    if draw < mix.tight:
+        shift = rng.normal(0, 0.6, 4) if rng.random() < 0.5 else np.zeros(4)
+    elif draw < mix.tight + mix.loose:
+        shift = rng.uniform(0, 0.2, 4) * extent * np.array([-1, -1, 1, 1])
+    else:
+        shift = np.clip(rng.normal(0, 0.07, 4), -0.2, 0.2) * extent
+    return legal_box(box + shift, size)
+
+
+def legal_box(box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    out = np.clip(box, 0, size)
+    for a in (0, 1):
+        if out[a + 2] - out[a] < 2:
+            middle = np.clip((out[a] + out[a + 2]) / 2, 1, size - 1)
+            out[a], out[a + 2] = middle - 1, middle + 1
+    return out
+
+
+def perturbed_prior(rng: np.random.Generator, soft: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What propagation from a neighbouring slice hands over: logits of a mask that is nearly right.
+
+    `soft` is the true coverage `(h, w)` in 0-1. It is shifted, scaled, its outline bent, eroded or
+    dilated, sometimes with holes or islands, then turned into logits, sharp or blurred.
+    """
+    h, w = soft.shape
+    ys, xs = np.nonzero(soft > 0.3)
+    if ys.size == 0:
+        return np.full((h, w), -6.0, np.float32)
+    extent = max(np.ptp(ys) + 1, np.ptp(xs) + 1)
+    cy, cx = ys.mean(), xs.mean()
+    zoom_y, zoom_x = np.exp(rng.normal(0.03, 0.13, 2)) if rng.random() < 0.8 else (1.0, 1.0)
+    dy, dx = rng.normal(0, 0.05, 2) * extent
+    affine = (1 / zoom_x, 0, cx - (cx + dx) / zoom_x, 0, 1 / zoom_y, cy - (cy + dy) / zoom_y)
+    mask = Image.fromarray((soft * 255).astype(np.uint8)).transform(
+        (w, h), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+    )
+    blur = rng.uniform(0.2, max(0.5, 0.06 * extent))
+    p = np.asarray(mask.filter(ImageFilter.GaussianBlur(blur))).astype(np.float32) / 255
+    cell = max(3.0, rng.uniform(0.1, 0.5) * extent)
+    grid = rng.standard_normal((int(h / cell) + 3, int(w / cell) + 3)).astype(np.float32)
+    bend = np.asarray(Image.fromarray(grid).resize((w, h), Image.Resampling.BICUBIC))
+    p = p + bend * rng.uniform(0, 0.22) * (p > 0.02) + rng.normal(0, 0.12)  # outline, thickness
+    if rng.random() < 0.12:
+        p = p + np.where(np.roll(bend, 7) > 1.2, rng.choice([-0.6, 0.6]), 0)
+    logits = (p - 0.5) * np.exp(rng.uniform(np.log(4), np.log(40)))
+    if rng.random() < 0.25:
+        logits = np.where(logits > 0, 1.0, -1.0) * rng.uniform(3, 12)
+    return np.clip(logits, -16, 16).astype(np.float32)
+
+
+class ObjectView:
+    """One object in the frame: its pixels in the crop, its coverage at stride 4, its box."""
+
+    def __init__(self, mask: NDArray[np.bool_], scale: float, size: int):
+        self.mask, self.scale, self.size = mask, scale, size
+        height, width = mask.shape
+        side = max(height, width)
+        square = np.zeros((side, side), np.uint8)
+        square[:height, :width] = mask.view(np.uint8) * np.uint8(255)
+        grid = size // 4
+        filter_ = Image.Resampling.BOX if side >= grid else Image.Resampling.BILINEAR
+        self.soft = np.asarray(Image.fromarray(square).resize((grid, grid), filter_)).astype(np.float32) / 255
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        self.box = scale * np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
+        self.flat = np.flatnonzero(mask)
+
+    def random_point(self, rng: np.random.Generator) -> tuple[float, float]:
+        y, x = divmod(int(self.flat[rng.integers(self.flat.size)]), self.mask.shape[1])
+        return (x + rng.random()) * self.scale, (y + rng.random()) * self.scale
+
+    def inner_point(self) -> tuple[float, float]:
+        """The point deepest inside (chessboard distance at stride 4)."""
+        x0, y0 = (self.box[:2] // 4).astype(int)
+        x1, y1 = np.ceil(self.box[2:] / 4).astype(int)
+        part = np.pad(self.soft[y0:y1, x0:x1] > 0.5, 1)
+        if not part.any():
+            return float(self.box[[0, 2]].mean()), float(self.box[[1, 3]].mean())
+        depth = ndimage.distance_transform_cdt(part)
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        return float(x - 1 + x0) * 4 + 2, float(y - 1 + y0) * 4 + 2
+
+    def outside_point(self, rng: np.random.Generator) -> tuple[float, float] | None:
+        """A point near the object but not on it, or None."""
+        x0, y0, x1, y1 = self.box
+        grow = 0.35 * np.array([x1 - x0, y1 - y0]) + 8
+        grid = self.soft.shape[0]
+        for _ in range(8):
+            x = rng.uniform(max(0, x0 - grow[0]), min(self.size, x1 + grow[0]))
+            y = rng.uniform(max(0, y0 - grow[1]), min(self.size, y1 + grow[1]))
+            if self.soft[min(int(y / 4), grid - 1), min(int(x / 4), grid - 1)] < 0.05:
+                return x, y
+        return None
+
+
+def draw_prompt(
+    rng: np.random.Generator, view: ObjectView, slots: int, mix: PromptMix
+) -> tuple[Prompt, str]:
+    """A prompt that fits into `slots` tokens, and its kind (single points are "point")."""
+    names, weights = mix.kinds
+    kind = str(rng.choice(names, p=weights))
+    if slots < 3 and kind == "box_points":
+        kind = "box"
+    prompt = Prompt()
+    if kind in ("box", "box_points"):
+        prompt.add_box(jittered_box(rng, view.box, view.size, mix))
+    elif kind == "prior_box":
+        prompt.prior = perturbed_prior(rng, view.soft)
+        if rng.random() < 0.5:  # the extent of the object in all its slices
+            extent = np.array([view.box[2] - view.box[0], view.box[3] - view.box[1]] * 2)
+            grow = rng.uniform(0, rng.choice([0.15, 0.6, 1.2]), 4) * extent * np.array([-1, -1, 1, 1])
+            prompt.add_box(legal_box(view.box + grow, view.size))
+        else:
+            prompt.add_box(jittered_box(rng, view.box, view.size, mix))
+    elif kind == "prior":
+        prompt.prior = perturbed_prior(rng, view.soft)
+        if rng.random() < 0.5:
+            prompt.add_point(view.random_point(rng), True)
+    if kind in ("points", "box_points"):
+        room = slots - len(prompt.labels)
+        positives = 1 if kind == "points" and rng.random() < 0.6 else int(rng.integers(0, room + 1))
+        if kind == "points":
+            positives = max(positives, 1)
+        negatives = int(rng.integers(0, room - positives + 1)) if rng.random() < 0.5 else 0
+        for i in range(positives):
+            deep = i == 0 and rng.random() < 0.45
+            prompt.add_point(view.inner_point() if deep else view.random_point(rng), True)
+        for _ in range(negatives):
+            outside = view.outside_point(rng)
+            if outside is not None:
+                prompt.add_point(outside, False)
+        if kind == "points" and len(prompt.labels) == 1:
+            kind = "point"
+    return prompt, kind
+
+
+def visible_objects(labels: NDArray[Any], floor: float) -> NDArray[np.int64]:
+    """Numbers of the objects that cover at least `floor` pixels of a crop."""
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    return np.flatnonzero(counts >= max(floor, 6))

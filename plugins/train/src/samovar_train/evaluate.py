@@ -1,0 +1,192 @@
+"""Quick figures while training and after it: pairs sets, the CT volume, the Banepa rows.
+
+Pictures go the host's road: longest side to 512 (Pillow bilinear, which averages when it shrinks),
+padded at the bottom and the right, logits back to the picture's own pixels, threshold 0.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional as F
+
+from samovar_train.data.catalogue import PairSet, pair_sets
+from samovar_train.data.sources import read_pair
+from samovar_train.model.tiny import FRAME, Tiny, normalise
+
+Array = NDArray[Any]
+
+
+class Model(Protocol):
+    """Encodes a prepared picture and decodes N prompts; numpy in and out."""
+
+    def encode(self, image: Array) -> tuple[Array, ...]: ...
+
+    def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]: ...
+
+
+class TorchModel:
+    """A `Tiny` in evaluation mode (a copy: the original keeps training)."""
+
+    def __init__(self, model: Tiny):
+        self.model = copy.deepcopy(model).eval()
+
+    @torch.no_grad()
+    def encode(self, image: Array) -> tuple[Array, ...]:
+        return tuple(t.numpy() for t in self.model.encoder(torch.from_numpy(image)))
+
+    @torch.no_grad()
+    def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]:
+        tensors = {k: torch.from_numpy(v) for k, v in prompts.items()}
+        masks, quality = self.model.decode(tuple(torch.from_numpy(t) for t in taps), tensors)  # type: ignore[arg-type]
+        return masks.numpy(), quality.numpy()
+
+
+class OnnxModel:
+    """The exported bundle in ONNX Runtime."""
+
+    def __init__(self, folder: Path, threads: int = 2):
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.encoder, self.prompt, self.decoder = (
+            ort.InferenceSession(str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"])
+            for n in ("encoder", "prompt_encoder", "mask_decoder")
+        )
+
+    def encode(self, image: Array) -> tuple[Array, ...]:
+        return tuple(self.encoder.run(["image_embeddings", "features_s8", "features_s4"], {"image": image}))
+
+    def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]:
+        sparse, dense = self.prompt.run(["sparse_embeddings", "dense_embeddings"], prompts)
+        names = ("image_embeddings", "features_s8", "features_s4")
+        feeds = dict(zip(names, taps, strict=True)) | {"sparse_embeddings": sparse, "dense_embeddings": dense}
+        masks, quality = self.decoder.run(["low_res_masks", "iou_predictions"], feeds)
+        return masks, quality
+
+
+class Picture:
+    """One picture, encoded; prompts and masks are in its own pixels."""
+
+    def __init__(self, model: Model, image: Array):
+        self.model = model
+        rgb = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
+        self.height, self.width = rgb.shape[:2]
+        self.scale = FRAME / max(self.height, self.width)
+        self.h, self.w = (max(1, int(v * self.scale + 0.5)) for v in (self.height, self.width))
+        resized = Image.fromarray(rgb).resize((self.w, self.h), Image.Resampling.BILINEAR)
+        content = normalise(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None])
+        frame = F.pad(content, (0, FRAME - self.w, 0, FRAME - self.h))
+        self.taps = model.encode(frame.numpy())
+
+    def predict(
+        self,
+        boxes: Array | None = None,
+        points: Array | None = None,
+        labels: Array | None = None,
+        prior: Array | None = None,
+    ) -> tuple[NDArray[np.bool_], Array, Array]:
+        """Masks `(N, H, W)`, quality `(N,)`, chosen low-resolution logits `(N, 1, 128, 128)`.
+
+        `boxes` `(N, 4)` x0, y0, x1, y1; `points` `(N, P, 2)` x, y with `labels` `(N, P)`; `prior`
+        `(N, 1, 128, 128)` logits. A lone point takes the mask of best quality, else mask 0 counts.
+        """
+        ratio = np.array([self.w / self.width, self.h / self.height], np.float32)
+        parts, kinds = [], []
+        if boxes is not None:
+            parts.append(np.asarray(boxes, np.float32).reshape(-1, 2, 2) * ratio)
+            kinds.append(np.tile(np.float32([2, 3]), (len(parts[-1]), 1)))
+        if points is not None and labels is not None:
+            parts.append(np.asarray(points, np.float32) * ratio)
+            kinds.append(np.asarray(labels, np.float32))
+        coords, tokens = np.concatenate(parts, 1), np.concatenate(kinds, 1)
+        n = len(coords)
+        given = prior is not None
+        prompts = {
+            "point_coords": coords,
+            "point_labels": tokens,
+            "mask_input": np.asarray(prior, np.float32) if given else np.zeros((n, 1, 128, 128), np.float32),
+            "has_mask_input": np.full((n, 1), float(given), np.float32),
+        }
+        masks, quality = self.model.decode(self.taps, prompts)
+        lone = not given and boxes is None and tokens.shape[1] == 1
+        best = quality.argmax(1) if lone else np.zeros(n, int)
+        chosen = masks[np.arange(n), best][:, None]
+        frame = F.interpolate(torch.from_numpy(chosen), (FRAME, FRAME), mode="bilinear")[:, :, : self.h, : self.w]
+        own = F.interpolate(frame, (self.height, self.width), mode="bilinear", antialias=False)
+        return (own[:, 0] > 0).numpy(), quality[np.arange(n), best], chosen
+
+
+def dice(a: Array, b: Array) -> float:
+    total = int(a.sum()) + int(b.sum())
+    return 2.0 * int((a & b).sum()) / total if total else 1.0
+
+
+def iou(a: Array, b: Array) -> float:
+    either = int((a | b).sum())
+    return int((a & b).sum()) / either if either else 1.0
+
+
+def prompted_objects(mask: Array, instances: bool, most: int = 8, least: int = 100) -> list[NDArray[np.bool_]]:
+    """Objects of a label image: instances, or connected components a class; largest first."""
+    from scipy import ndimage
+
+    found = []
+    for value in np.unique(mask[mask > 0]):
+        own = mask == value
+        parts, count = (own.astype(int), 1) if instances else ndimage.label(own)
+        found += [parts == i for i in range(1, count + 1)]
+    found = [f for f in found if f.sum() >= least]
+    return sorted(found, key=lambda f: -int(f.sum()))[:most]
+
+
+def bounds(mask: NDArray[np.bool_]) -> Array:
+    """Box x0, y0, x1, y1 (max exclusive) of a mask."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32)
+
+
+def pairs_dice(model: Model, pairs: PairSet, stems: list[str], prompt: str = "box") -> list[tuple[float, float]]:
+    """(Dice, predicted quality minus IoU) of every object in the named pictures."""
+    from scipy import ndimage
+
+    out = []
+    for stem in stems:
+        image, mask = read_pair(pairs, stem)
+        objects = prompted_objects(mask, pairs.instances)
+        if not objects:
+            continue
+        picture = Picture(model, image)
+        if prompt == "box":
+            found, quality, _ = picture.predict(boxes=np.stack([bounds(o) for o in objects]))
+        else:
+            centres = []
+            for o in objects:
+                depth = ndimage.distance_transform_edt(np.pad(o, 1))[1:-1, 1:-1]
+                y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+                centres.append([[x + 0.5, y + 0.5]])
+            found, quality, _ = picture.predict(points=np.array(centres), labels=np.ones((len(objects), 1)))
+        out += [(dice(f, o), float(q) - iou(f, o)) for f, o, q in zip(found, objects, quality, strict=True)]
+    return out
+
+
+def validation_dice(model: Model, data: Path, per_set: int | None = None) -> dict[str, float]:
+    """Mean over sets of mean Dice by box a domain, on validation stems of the training sets."""
+    by_domain: dict[str, list[float]] = {"medical": [], "remote_sensing": []}
+    errors: list[float] = []
+    for pairs in pair_sets(data):
+        if not pairs.train or pairs.thin:
+            continue
+        rows = pairs_dice(model, pairs, list(pairs.validation)[:per_set])
+        if rows:
+            by_domain[pairs.domain].append(float(np.mean([r[0] for r in rows])))
+            errors += [abs(r[1]) for r in rows]
+    figures = {k: float(np.mean(v)) for k, v in by_domain.items()}
+    return figures | {"quality_error": float(np.mean(errors))}

@@ -1,0 +1,278 @@
+"""The training loop: bf16 on the CPU, seeded, resumable at any moment, with an averaged twin.
+
+`run(recipe)` trains until the recipe's last step; killed and called again, it goes on from the
+last checkpoint. The course of a run is in `train.csv` and `validation.csv` in its folder.
+
+With `processes = 2` each process takes one thread and its share of every batch, and gradients are
+averaged once a step. On a machine that other work shares this is several times faster than two
+threads in one process, which wait for each other thousands of times a step.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samovar_train.data.batches import Batches
+from samovar_train.data.build import build_pack
+from samovar_train.losses import prompt_loss
+from samovar_train.model.tiny import Tiny, normalise
+from samovar_train.recipe import Recipe, load_recipe
+
+Taps = tuple[Tensor, Tensor, Tensor]
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth at the last step."""
+    if step < recipe.warmup:
+        return recipe.rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+@torch.no_grad()
+def average_into(twin: Tiny, model: Tiny, step: int, decay: float) -> None:
+    """Exponential moving average of weights and BatchNorm statistics, shorter at the start."""
+    keep = min(decay, (1 + step) / (10 + step))
+    for a, b in zip(twin.state_dict().values(), model.state_dict().values(), strict=True):
+        if a.is_floating_point():
+            a.lerp_(b, 1 - keep)
+        else:
+            a.copy_(b)
+
+
+@torch.no_grad()
+def corrective_points(
+    logits: Tensor, target: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A point in what is wrong: `(N, 1, h, w)` logits and coverage → coords `(N, 1, 2)`, labels `(N, 1)`.
+
+    Thick errors are likelier than rims. Where nothing is wrong the point lies on the object.
+    """
+    wanted = target > 0.5
+    wrong = ((logits > 0) != wanted).float()
+    depth = torch.nn.functional.avg_pool2d(wrong, 5, 1, 2)
+    weight = (wrong * depth.pow(3)).flatten(1)
+    fallback = target.flatten(1) + 1e-6
+    weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, fallback)
+    index = torch.multinomial(weight, 1, generator=generator)  # (N, 1)
+    width = logits.shape[-1]
+    coords = torch.stack([index % width, index // width], dim=-1).float() * 4 + 2
+    labels = wanted.flatten(1).gather(1, index).float()
+    return coords, labels
+
+
+def training_step(model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: int) -> dict[str, float]:
+    """Forward and backward of one batch; leaves gradients in the model."""
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step + 500_000_000 * rank)
+    again_too = torch.rand((), generator=torch.Generator().manual_seed(recipe.seed + 7 * step))
+    image = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
+    target = batch["target"].float()[:, None] / 255
+    prompts = {k: batch[k] for k in ("point_coords", "point_labels", "mask_input", "has_mask_input")}
+    per_image = target.shape[0] // image.shape[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        embeddings: Taps = model.encoder(image)
+        repeated: Taps = tuple(t.repeat_interleave(per_image, 0) for t in embeddings)  # type: ignore[assignment]
+        logits, quality = model.decode(repeated, prompts)
+    logits, quality = logits.float(), quality.float()
+    loss, figures = prompt_loss(logits, quality, target, batch["single"])
+    if again_too < recipe.second_round:
+        pick = torch.randperm(target.shape[0], generator=generator)[: target.shape[0] // 2]
+        before = logits[pick, :1].detach().clamp(-16, 16)
+        coords, labels = corrective_points(before, target[pick], generator)
+        labels[torch.rand(labels.shape, generator=generator) < 0.15] = -1  # the mask alone
+        again = {
+            "point_coords": torch.cat([prompts["point_coords"][pick], coords], 1),
+            "point_labels": torch.cat([prompts["point_labels"][pick], labels], 1),
+            "mask_input": before,
+            "has_mask_input": torch.ones(len(pick), 1),
+        }
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, quality = model.decode(tuple(t[pick] for t in repeated), again)  # type: ignore[arg-type]
+        none_single = torch.zeros(len(pick), dtype=torch.bool)
+        second, second_figures = prompt_loss(logits.float(), quality.float(), target[pick], none_single)
+        loss = loss + 0.6 * second
+        figures["iou_second"] = second_figures["iou"]
+    loss.backward()
+    figures["loss"] = float(loss.detach())
+    return figures
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Written beside, then renamed: a checkpoint is whole or it is not there."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+class Log:
+    """Appends rows to a CSV; columns are fixed by the first row ever written."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]):
+        self.path, self.columns = path, columns
+        if not path.exists():
+            with path.open("w", newline="") as out:
+                csv.writer(out).writerow(columns)
+
+    def add(self, **values: Any) -> None:
+        with self.path.open("a", newline="") as out:
+            csv.writer(out).writerow([values.get(c, "") for c in self.columns])
+
+
+def batches_from(dataset: Batches, start: int, steps: int, workers: int) -> Iterator[dict[str, Tensor]]:
+    loader = torch.utils.data.DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(start, steps),
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+    )
+    return iter(loader)
+
+
+def optimiser_of(model: Tiny, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; no decay on biases, norms and tokens."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2 and p.shape[0] > 5]
+    others = [p for p in model.parameters() if not (p.ndim >= 2 and p.shape[0] > 5)]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), eps=1e-6)
+
+
+def run(
+    recipe_path: str | Path | Recipe, resume: bool = True, validate: bool = True, workers: int = 1
+) -> Path:
+    """Train as the recipe says; returns the path of the last checkpoint.
+
+    With `resume` an existing checkpoint in the run's folder is gone on from, else it is overwritten.
+    """
+    recipe = recipe_path if isinstance(recipe_path, Recipe) else load_recipe(recipe_path)
+    build_pack(recipe.pack, recipe.data, recipe.seed, recipe.scenes)
+    if recipe.processes == 1:
+        return train(recipe, resume, validate, workers)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+        one_of_many, (port, recipe, resume, validate, workers), nprocs=recipe.processes
+    )
+    return recipe.run / "last.pt"
+
+
+def one_of_many(
+    rank: int, port: int, recipe: Recipe, resume: bool, validate: bool, workers: int
+) -> None:
+    """Entry of each process of a run that has several."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=recipe.processes
+    )
+    train(recipe, resume, validate, workers, rank)
+    torch.distributed.destroy_process_group()
+
+
+def average_gradients(model: Tiny, processes: int) -> None:
+    """Mean of the gradients over all processes, in one exchange."""
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
+    flat = torch.cat([g.flatten() for g in gradients])
+    torch.distributed.all_reduce(flat)
+    flat /= processes
+    parts = flat.split([g.numel() for g in gradients])
+    for p, g, part in zip(model.parameters(), gradients, parts, strict=True):
+        g.copy_(part.view_as(g))
+        p.grad = g
+
+
+def train(
+    recipe: Recipe, resume: bool = True, validate: bool = True, workers: int = 1, rank: int = 0
+) -> Path:
+    """What `run` does in one process; only rank 0 averages weights, logs, validates and saves."""
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    recipe.run.mkdir(parents=True, exist_ok=True)
+    dataset = Batches(
+        recipe.pack, recipe.seed, recipe.sizes_in_steps(), recipe.images // recipe.processes,
+        recipe.prompts, recipe.weights, recipe.prompt_mix, rank,
+    )
+    model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    twin = copy.deepcopy(model)
+    optimiser = optimiser_of(model, recipe)
+    checkpoint = recipe.run / "last.pt"
+    step, minutes = 0, 0.0
+    if resume and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        twin.load_state_dict(state["ema"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["rng"])
+        step, minutes = state["step"], state["minutes"]
+    train_log = Log(recipe.run / "train.csv", ("step", "minutes", "loss", "mask", "iou", "iou_second", "quality", "rate", "seconds"))
+    validation_log = Log(recipe.run / "validation.csv", ("step", "minutes", "medical", "remote_sensing", "quality_error"))
+    model.train()
+    started = saved = validated = time.monotonic()
+    before = minutes
+    window: list[dict[str, float]] = []
+    window_start = time.monotonic()
+
+    def save() -> None:
+        save_checkpoint(
+            checkpoint,
+            {
+                "model": model.state_dict(), "ema": twin.state_dict(), "optimiser": optimiser.state_dict(),
+                "step": step, "minutes": minutes, "rng": torch.get_rng_state(), "name": recipe.name,
+                "seed": recipe.seed,
+            },
+        )
+
+    for batch in batches_from(dataset, step, recipe.steps, workers):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        optimiser.zero_grad(set_to_none=True)
+        figures = training_step(model, batch, recipe, step)
+        if recipe.processes > 1:
+            average_gradients(model, recipe.processes)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimiser.step()
+        step += 1
+        if rank:
+            continue
+        average_into(twin, model, step, recipe.ema)
+        now = time.monotonic()
+        minutes = before + (now - started) / 60
+        window.append(figures)
+        if step % 20 == 0 or step == recipe.steps:
+            means = {k: sum(f[k] for f in window if k in f) / max(1, sum(k in f for f in window)) for k in ("loss", "mask", "iou", "iou_second", "quality")}
+            train_log.add(step=step, minutes=f"{minutes:.2f}", rate=f"{learning_rate(recipe, step - 1):.2e}",
+                          seconds=f"{(now - window_start) / len(window):.3f}", **{k: f"{v:.4f}" for k, v in means.items()})
+            window, window_start = [], time.monotonic()
+        if now - saved > 60 * recipe.checkpoint_minutes:
+            save()
+            saved = time.monotonic()
+        if validate and now - validated > 60 * recipe.validate_minutes:
+            save()
+            validation_log.add(step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe))
+            validated = saved = window_start = time.monotonic()
+    if rank:
+        return checkpoint
+    save()
+    if validate:
+        validation_log.add(step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe))
+    return checkpoint
+
+
+def validation_figures(twin: Tiny, recipe: Recipe) -> dict[str, str]:
+    """Mean Dice by box a domain, on two held-back pictures of every training set."""
+    from samovar_train.data.catalogue import shared_data
+    from samovar_train.evaluate import TorchModel, validation_dice
+
+    figures = validation_dice(TorchModel(twin), shared_data(recipe.data), per_set=2)
+    return {k: f"{v:.4f}" for k, v in figures.items()}

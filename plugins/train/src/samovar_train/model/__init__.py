@@ -1,0 +1,1 @@
+"""The promptable model `tiny`: encoder, prompt encoder, mask decoder."""

@@ -1,0 +1,43 @@
+"""`tiny` put together: what is trained, and what is exported in three graphs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from samovar_train.model.decoder import MaskDecoder
+from samovar_train.model.encoder import Encoder
+from samovar_train.model.prompt import PromptEncoder
+
+FRAME = 512
+MEAN = (123.675, 116.28, 103.53)  # of 0-255 RGB (ImageNet)
+STD = (58.395, 57.12, 57.375)
+
+
+class Tiny(nn.Module):
+    """Encoder, prompt encoder and mask decoder, with no state of their own between calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.prompt_encoder = PromptEncoder(frame=FRAME)
+        self.mask_decoder = MaskDecoder(self.prompt_encoder.position)
+
+    def decode(
+        self, taps: tuple[Tensor, Tensor, Tensor], prompts: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Embedding and taps (first axis 1 or N) and N prompts → logits `(N, 4, H/4, W/4)`, quality."""
+        sparse, dense = self.prompt_encoder(
+            prompts["point_coords"],
+            prompts["point_labels"],
+            prompts["mask_input"],
+            prompts["has_mask_input"],
+        )
+        return self.mask_decoder(*taps, sparse, dense)
+
+
+def normalise(image: Tensor) -> Tensor:
+    """`(B, 3, H, W)` uint8 or float 0-255 RGB → float32, zero mean and unit deviation."""
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(STD).view(1, 3, 1, 1)
+    return (image.float() - mean) / std

@@ -1,0 +1,69 @@
+"""Recipes: everything that decides what training does, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from samovar_train.data.sampling import PromptMix
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run. Unknown keys are an error; relative paths are relative to the recipe's `root`.
+
+    - `sizes`: `[[first share of the run, frame side], …]`
+    - `images`: pictures a step, over all `processes`, each of which takes `threads` threads
+    - `weights`: how often each source of the pack is drawn (`default` for the rest)
+    - `scenes`: how many generated scenes of each kind the pack holds
+    """
+
+    name: str
+    seed: int
+    steps: int
+    pack: Path
+    run: Path
+    data: Path | None = None
+    images: int = 10
+    prompts: int = 5
+    rate: float = 1.5e-3
+    warmup: int = 200
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    second_round: float = 0.45
+    threads: int = 1
+    processes: int = 1
+    checkpoint_minutes: float = 3.0
+    validate_minutes: float = 10.0
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 512),)
+    scenes: dict[str, int] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    prompt_mix: PromptMix = field(default_factory=PromptMix)
+
+    def sizes_in_steps(self) -> tuple[tuple[int, int], ...]:
+        return tuple((int(share * self.steps), side) for share, side in self.sizes)
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a recipe. Raises ValueError that names the key that is wrong, and the ones there are."""
+    path = Path(path).resolve()
+    raw: dict[str, Any] = tomllib.loads(path.read_text())
+    root = (path.parent / raw.pop("root", ".")).resolve()
+    known = {f.name for f in fields(Recipe)}
+    unknown = sorted(set(raw) - known)
+    if unknown:
+        raise ValueError(f"{path}: unknown keys {unknown}; a recipe may hold {sorted(known)} and root")
+    missing = [k for k in ("name", "seed", "steps", "pack", "run") if k not in raw]
+    if missing:
+        raise ValueError(f"{path}: missing keys {missing}")
+    for key in ("pack", "run", "data"):
+        if raw.get(key) is not None:
+            raw[key] = root / raw[key]
+    if "sizes" in raw:
+        raw["sizes"] = tuple((float(a), int(b)) for a, b in raw["sizes"])
+    if any(side % 32 for _, side in raw.get("sizes", ())):
+        raise ValueError(f"{path}: frame sides in sizes must be multiples of 32")
+    raw["prompt_mix"] = PromptMix(**raw.get("prompt_mix", {}))
+    return Recipe(**raw)

@@ -1,0 +1,167 @@
+"""Objects, prompts, priors, batches: what the model is shown is what it is told it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from samovar_train.data.augment import crop_window, recolour, resize_to_frame, rotate
+from samovar_train.data.batches import Batches
+from samovar_train.data.packing import Pack, number_objects, write_pack
+from samovar_train.data.pseudo import even_regions
+from samovar_train.data.sampling import ObjectView, PromptMix, draw_prompt, jittered_box, perturbed_prior
+from samovar_train.data.scenes import aerial_scene, blob_scene, ct_section
+
+
+def disc(side: int = 100, radius: int = 20, centre: tuple[int, int] = (40, 60)) -> np.ndarray:
+    y, x = np.mgrid[:side, :side]
+    return np.hypot(y - centre[0], x - centre[1]) < radius
+
+
+def test_number_objects_splits_classes_into_components() -> None:
+    classes = np.zeros((60, 60), np.uint8)
+    classes[2:22, 2:22], classes[30:40, 30:40], classes[50:52, 50:52] = 1, 1, 1
+    classes[22:30, 2:22] = 2
+    labels, table = number_objects(classes)
+    assert [(c, a) for c, a, *_ in table] == [(1, 400), (2, 160), (1, 100)]  # 4 px: speckle
+    for number, (_, area, y0, x0, y1, x1) in enumerate(table, start=1):
+        assert (labels == number).sum() == area == (labels[y0:y1, x0:x1] == number).sum()
+
+
+def test_number_objects_keeps_instances_whole() -> None:
+    instances = np.zeros((40, 40), np.uint16)
+    instances[:10, :10] = instances[20:30, 20:30] = 700
+    _, table = number_objects(instances, instances=True)
+    assert [(c, a) for c, a, *_ in table] == [(1, 200)]
+
+
+def test_pack_returns_what_was_written(tmp_path: Path) -> None:
+    items = [blob_scene(np.random.default_rng(1)), aerial_scene(np.random.default_rng(2), 128)]
+    assert write_pack(tmp_path, items, {"seed": 5}) == 2
+    for item, back in zip(items, Pack(tmp_path), strict=True):
+        assert np.array_equal(item.image, back.image) and np.array_equal(item.labels, back.labels)
+        assert item.objects == back.objects and item.kind == back.kind
+
+
+@pytest.mark.parametrize("make", [ct_section, aerial_scene, blob_scene])
+def test_scenes_are_seeded_and_labelled(make) -> None:
+    a, b = make(np.random.default_rng(4)), make(np.random.default_rng(4))
+    assert np.array_equal(a.image, b.image) and np.array_equal(a.labels, b.labels)
+    assert a.objects and a.image.dtype == np.uint8 and a.image.shape[:2] == a.labels.shape
+
+
+def test_even_regions_find_a_disc() -> None:
+    image = np.full((200, 200), 60, np.uint8)
+    mask = disc(200, 40, (100, 90))
+    image[mask] = 180
+    image = image + np.random.default_rng(0).integers(0, 9, image.shape).astype(np.uint8)
+    labels, table = even_regions(image, np.random.default_rng(0))
+    best = max(((labels == i + 1) & mask).sum() / ((labels == i + 1) | mask).sum() for i in range(len(table)))
+    assert best > 0.85
+
+
+@pytest.mark.parametrize("scale", [512 / 100, 1.28])
+def test_object_view_box_and_coverage(scale: float) -> None:
+    mask = disc()
+    view = ObjectView(mask, scale, int(100 * scale))
+    ys, xs = np.nonzero(mask)
+    wanted = scale * np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+    assert np.allclose(view.box, wanted)
+    assert view.soft.sum() * 16 == pytest.approx(mask.sum() * scale**2, rel=0.03)
+
+
+def test_points_lie_where_they_say() -> None:
+    rng = np.random.default_rng(0)
+    mask, scale = disc(), 5.12
+    view = ObjectView(mask, scale, 512)
+    for _ in range(200):
+        x, y = view.random_point(rng)
+        assert mask[int(y / scale), int(x / scale)]
+        outside = view.outside_point(rng)
+        assert outside is not None and not mask[int(outside[1] / scale), int(outside[0] / scale)]
+    x, y = view.inner_point()
+    assert np.hypot(x / scale - 60, y / scale - 40) < 3
+
+
+def test_prompts_fit_and_boxes_are_legal() -> None:
+    rng = np.random.default_rng(1)
+    view = ObjectView(disc(), 5.12, 512)
+    kinds = set()
+    for i in range(600):
+        slots = (2, 3, 6)[i % 3]
+        prompt, kind = draw_prompt(rng, view, slots, PromptMix())
+        kinds.add(kind)
+        assert len(prompt.labels) <= slots and len(prompt.coords) == len(prompt.labels)
+        if 2 in prompt.labels:
+            (x0, y0), (x1, y1) = prompt.coords[0], prompt.coords[1]
+            assert 0 <= x0 < x1 <= 512 and 0 <= y0 < y1 <= 512 and prompt.labels[:2] == [2, 3]
+        assert prompt.labels or prompt.prior is not None
+        if kind == "point":
+            assert prompt.labels == [1] and prompt.prior is None
+    assert kinds == {"box", "box_points", "points", "point", "prior_box", "prior"}
+
+
+def test_loose_boxes_contain_the_object() -> None:
+    rng = np.random.default_rng(2)
+    box = np.array([100.0, 120, 200, 260])
+    mix = PromptMix(tight=0.0, loose=1.0)
+    for _ in range(50):
+        out = jittered_box(rng, box, 512, mix)
+        assert (out[:2] <= box[:2]).all() and (out[2:] >= box[2:]).all()
+        assert (np.abs(out - box) <= 0.2 * 140 + 1e-6).all()
+
+
+def test_prior_is_nearly_right_and_not_right() -> None:
+    rng = np.random.default_rng(3)
+    soft = ObjectView(disc(), 5.12, 512).soft
+    overlaps = []
+    for _ in range(100):
+        prior = perturbed_prior(rng, soft)
+        assert prior.shape == soft.shape and np.abs(prior).max() <= 16
+        a, b = prior > 0, soft > 0.5
+        overlaps.append((a & b).sum() / (a | b).sum())
+    assert 0.5 < np.mean(overlaps) < 0.97
+
+
+def test_crop_shows_the_anchor() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        y0, x0, y1, x1 = crop_window(rng, (300, 400), (100, 150, 140, 220), 512)
+        assert 0 <= y0 < y1 <= 300 and 0 <= x0 < x1 <= 400
+        assert max(y0, 100) < min(y1, 140) and max(x0, 150) < min(x1, 220)
+
+
+def test_rotation_moves_picture_and_labels_alike() -> None:
+    mask = disc(101, 18, (50, 75))
+    image, labels = rotate(mask.astype(np.uint8) * 255, mask.astype(np.uint16), 40.0)
+    assert labels.dtype == np.uint16
+    assert ((image > 127) ^ (labels > 0)).mean() < 0.01
+
+
+def test_resize_rounds_half_up_and_recolour_keeps_the_shape() -> None:
+    rng = np.random.default_rng(5)
+    content, (h, w) = resize_to_frame(rng, np.zeros((101, 122), np.uint8), 512, coarse=0.0)
+    assert (h, w) == content.shape == (424, 512)
+    noise = rng.standard_normal(1 << 19).astype(np.float32)
+    for _ in range(20):
+        out = recolour(rng, np.full((30, 40), 90, np.uint8), noise)
+        assert out.shape == (30, 40, 3) and out.dtype == np.uint8
+
+
+def test_batches_are_a_function_of_the_step(toy_pack: Path) -> None:
+    make = lambda: Batches(toy_pack, 1, ((0, 128), (5, 160)), 2, 3, {})  # noqa: E731
+    a, b = make(), make()
+    a[0]
+    first, second = a[4], b[4]
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert first["image"].shape == (2, 3, 128, 128) and first["image"].dtype == torch.uint8
+    assert first["target"].shape == (6, 32, 32) and a[5]["target"].shape == (6, 40, 40)
+    assert (first["target"].flatten(1).sum(1) > 0).all()
+
+
+def test_unknown_source_in_weights_is_named(toy_pack: Path) -> None:
+    with pytest.raises(KeyError, match="no_such_set"):
+        Batches(toy_pack, 1, ((0, 128),), 1, 1, {"no_such_set": 2.0})[0]

@@ -1,0 +1,131 @@
+"""Training goes on as if it had never been stopped; recipes say what is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from samovar_train.loop import average_into, corrective_points, learning_rate, run
+from samovar_train.losses import mask_loss, overlap, prompt_loss
+from samovar_train.model.tiny import Tiny
+from samovar_train.recipe import Recipe, load_recipe
+
+TINY = Path(__file__).parents[1] / "recipes" / "tiny.toml"
+
+
+def toy(toy_pack: Path, folder: Path, steps: int) -> Recipe:
+    return Recipe(
+        name="toy", seed=1, steps=steps, pack=toy_pack, run=folder, images=2, prompts=2, warmup=2,
+        sizes=((0.0, 64),), checkpoint_minutes=1e9, threads=1,
+    )  # fmt: skip
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(path, weights_only=True)
+    return {f"{part}.{k}": v for part in ("model", "ema") for k, v in state[part].items()}
+
+
+def test_resumed_run_equals_uninterrupted_run(toy_pack: Path, tmp_path: Path) -> None:
+    whole = weights(run(toy(toy_pack, tmp_path / "whole", 6), validate=False, workers=0))
+    # stop after 3 of 6 steps: the same schedule, cut short by its data running out
+    recipe = toy(toy_pack, tmp_path / "parts", 6)
+    stopped = StopAfter(3)
+    with pytest.raises(StopAfter):
+        with stopped:
+            run(replace(recipe, checkpoint_minutes=0.0), validate=False, workers=0)
+    parts = weights(run(recipe, validate=False, workers=0))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+    with (tmp_path / "parts" / "train.csv").open() as lines:
+        assert [row["step"] for row in csv.DictReader(lines)] == ["6"]
+
+
+class StopAfter(Exception):
+    """Raises itself from the training step after so many steps."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def __enter__(self) -> None:
+        from samovar_train import loop
+
+        self.loop, self.original = loop, loop.training_step
+
+        def step(*args):
+            if self.left == 0:
+                raise self
+            self.left -= 1
+            return self.original(*args)
+
+        loop.training_step = step
+
+    def __exit__(self, *exc: object) -> None:
+        self.loop.training_step = self.original
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    recipe = Recipe(name="r", seed=0, steps=1000, pack=Path("p"), run=Path("r"), warmup=100, rate=1.0)
+    rates = [learning_rate(recipe, s) for s in range(1000)]
+    assert rates[0] < 0.02 and max(rates) == pytest.approx(1.0) and rates[-1] < 0.03
+    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+
+
+def test_average_moves_towards_the_model() -> None:
+    twin, model = Tiny(), Tiny()
+    before = (twin.encoder.neck.weight - model.encoder.neck.weight).abs().mean()
+    for step in range(20):
+        average_into(twin, model, step, 0.9)
+    assert (twin.encoder.neck.weight - model.encoder.neck.weight).abs().mean() < 0.5 * before
+
+
+def test_corrective_point_lies_in_the_error() -> None:
+    target = torch.zeros(2, 1, 32, 32)
+    target[:, :, 8:24, 8:24] = 1
+    logits = torch.where(target > 0, 5.0, -5.0)
+    logits[0, :, 8:16, 8:16] = -5  # missed
+    logits[1, :, 26:30, 26:30] = 5  # too much
+    coords, labels = corrective_points(logits, target, torch.Generator().manual_seed(0))
+    assert labels.flatten().tolist() == [1, 0]
+    x, y = coords[0, 0].tolist()
+    assert 32 <= x < 64 and 32 <= y < 64
+    x, y = coords[1, 0].tolist()
+    assert 104 <= x < 120 and 104 <= y < 120
+
+
+def test_loss_prefers_the_right_mask_whatever_its_size() -> None:
+    for side in (2, 40):
+        target = torch.zeros(1, 1, 64, 64)
+        target[:, :, :side, :side] = 1
+        right = torch.where(target > 0, 8.0, -8.0)
+        wrong = torch.full_like(right, -8.0)
+        assert float(mask_loss(right, target)) < 0.2 < 0.5 < float(mask_loss(wrong, target))
+        assert float(overlap(right, target)) == pytest.approx(1.0)
+
+
+def test_single_points_teach_the_other_masks() -> None:
+    target = torch.zeros(2, 1, 16, 16)
+    target[:, :, 4:9, 4:9] = 1
+    logits = torch.zeros(2, 4, 16, 16, requires_grad=True)
+    prompt_loss(logits, torch.full((2, 4), 0.5), target, torch.tensor([True, False]))[0].backward()
+    assert logits.grad is not None
+    assert float(logits.grad[0, 1:].abs().sum()) > 0 and float(logits.grad[1, 1:].abs().sum()) == 0
+
+
+def test_bundled_recipe_loads() -> None:
+    recipe = load_recipe(TINY)
+    assert recipe.name == "tiny" and recipe.sizes_in_steps()[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [("stepz = 3\n", "stepz"), ("sizes = [[0.0, 100]]\n", "multiples of 32"), (None, "missing keys")],
+)
+def test_recipe_errors_name_the_key(tmp_path: Path, change: str | None, word: str) -> None:
+    base = 'name = "a"\nseed = 1\nsteps = 2\npack = "p"\nrun = "r"\n'
+    path = tmp_path / "r.toml"
+    path.write_text('name = "a"\n' if change is None else change + base)
+    with pytest.raises(ValueError, match=word):
+        load_recipe(path)
