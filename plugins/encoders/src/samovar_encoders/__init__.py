@@ -1,0 +1,1 @@
+"""The SAM family in plain torch: official checkpoints in, samovar bundles out."""

@@ -1,0 +1,198 @@
+"""Every system of the plugin: what it is, how it wants its input, where it comes from.
+
+Frozen records, read without importing torch. ``builder`` (``"module:function"``) makes the module
+with freshly initialised weights; upstream's key names are its state dict's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .errors import UnknownModel
+from .rules import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SAM_MEAN,
+    SAM_STD,
+    Normalise,
+    Output,
+    PromptFrame,
+    Resize,
+)
+
+if TYPE_CHECKING:
+    from .model import PromptableModel
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One checkpoint format of one system."""
+
+    name: str
+    """What ``samovar models import --as`` takes."""
+    system: str
+    builder: str
+    citation: str
+    architecture: str = ""
+    encode_size: int = 1024
+    grid: int = 64
+    """Side of the embedding."""
+    resize: Resize = Resize()
+    normalise: Normalise = Normalise()
+    frame: PromptFrame = PromptFrame()
+    output: Output = Output()
+    code_licence: str = "Apache-2.0"
+    weights_licence: str = "Apache-2.0"
+    checkpoints: tuple[str, ...] = ()
+    """File names as upstream publishes them; several are loaded together."""
+    wrappers: tuple[str, ...] = ()
+    """Keys under which a checkpoint may hold its state dict; the first that is there counts."""
+    prefixes: tuple[str, ...] = ("module.",)
+    """Cut off the front of every key when all keys have it."""
+    optional_keys: tuple[str, ...] = ()
+    """Beginnings of keys that a checkpoint may lack or have too many."""
+    modalities: tuple[str, ...] = ("rgb",)
+    dimensions: int = 2
+    homepage: str = ""
+    parity: str = ""
+    """Folder with upstream's key layout, and fixtures if any; empty when there is none."""
+    has_fixture: bool = True
+    """Upstream's numbers were recorded; otherwise only keys and shapes are checked."""
+    note: str = ""
+
+    def build(self) -> PromptableModel:
+        """The torch module, randomly initialised, in train mode."""
+        module, function = self.builder.split(":")
+        return getattr(importlib.import_module(module), function)()
+
+
+SAM_PAPER = "Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643"
+_HERE = "samovar_encoders."
+_MINMAX = Normalise("minmax", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_IMAGENET = Normalise("unit", IMAGENET_MEAN, IMAGENET_STD)
+_MEDICAL = ("ct", "mr", "us", "xr", "pet", "rgb")
+
+_SAM_VIT_B = ModelRecord(
+    name="sam-vit-b",
+    system="SAM",
+    architecture="ViT-B/16, windows 14, 4 global blocks",
+    builder=_HERE + "vit:sam_vit_b",
+    citation=SAM_PAPER,
+    checkpoints=("sam_vit_b_01ec64.pth",),
+    homepage="https://github.com/facebookresearch/segment-anything",
+    parity="sam_vit_b",
+)
+_MOBILE_SAM = ModelRecord(
+    name="mobile-sam",
+    system="MobileSAM",
+    architecture="TinyViT-5M",
+    builder=_HERE + "tiny_vit:mobile_sam",
+    citation="Zhang et al., Faster Segment Anything, 2023, arXiv:2306.14289",
+    checkpoints=("mobile_sam.pt",),
+    homepage="https://github.com/ChaoningZhang/MobileSAM",
+    parity="mobile_sam",
+)
+_LITE_MEDSAM = ModelRecord(
+    name="lite-medsam",
+    system="LiteMedSAM",
+    architecture="TinyViT-5M with an unstrided stem",
+    builder=_HERE + "tiny_vit:lite_medsam",
+    citation="Ma et al., Segment Anything in Medical Images, Nat Commun 2024 (laptop challenge)",
+    encode_size=256,
+    resize=Resize("opencv-area"),
+    normalise=_MINMAX,
+    frame=PromptFrame(256, "isotropic32", whole_boxes=True, kinds=("box",)),
+    output=Output(selection="first-token"),
+    checkpoints=("lite_medsam.pth",),
+    wrappers=("model",),
+    modalities=_MEDICAL,
+    homepage="https://github.com/bowang-lab/MedSAM",
+    parity="lite_medsam",
+)
+
+_RECORDS: tuple[ModelRecord, ...] = (
+    _SAM_VIT_B,
+    replace(
+        _SAM_VIT_B,
+        name="sam-vit-l",
+        architecture="ViT-L/16, windows 14, 4 global blocks",
+        builder=_HERE + "vit:sam_vit_l",
+        checkpoints=("sam_vit_l_0b3195.pth",),
+        parity="",
+    ),
+    replace(
+        _SAM_VIT_B,
+        name="sam-vit-h",
+        architecture="ViT-H/16, windows 14, 4 global blocks",
+        builder=_HERE + "vit:sam_vit_h",
+        checkpoints=("sam_vit_h_4b8939.pth",),
+        parity="",
+    ),
+    replace(
+        _SAM_VIT_B,
+        name="medsam",
+        system="MedSAM",
+        citation="Ma et al., Segment Anything in Medical Images, Nat Commun 2024",
+        resize=Resize("spline-cubic", "stretch"),
+        normalise=_MINMAX,
+        frame=PromptFrame(1024, "stretch", kinds=("box",)),
+        output=Output(via_frame=False, selection="first-token"),
+        checkpoints=("medsam_vit_b.pth",),
+        modalities=_MEDICAL,
+        homepage="https://github.com/bowang-lab/MedSAM",
+        parity="",
+        note="architecture and keys are SAM ViT-B's; its own preprocessing has no fixture",
+    ),
+    replace(
+        _SAM_VIT_B,
+        name="slimsam-50",
+        system="SlimSAM-50",
+        architecture="ViT-B/16 pruned to 384 channels",
+        builder=_HERE + "vit:slimsam_50",
+        citation="Chen et al., SlimSAM, NeurIPS 2024, arXiv:2312.05284",
+        checkpoints=("SlimSAM-50-uniform.pth",),
+        homepage="https://github.com/czg1225/SlimSAM",
+        parity="slimsam_p50_uniform",
+    ),
+    replace(
+        _SAM_VIT_B,
+        name="slimsam-77",
+        system="SlimSAM-77",
+        architecture="ViT-B/16 pruned to 168 channels",
+        builder=_HERE + "vit:slimsam_77",
+        citation="Chen et al., SlimSAM, NeurIPS 2024, arXiv:2312.05284",
+        checkpoints=("SlimSAM-77-uniform.pth",),
+        homepage="https://github.com/czg1225/SlimSAM",
+        parity="slimsam_p77_uniform",
+    ),
+    _MOBILE_SAM,
+    replace(
+        _MOBILE_SAM,
+        name="tiny-sam",
+        system="TinySAM",
+        citation="Shu et al., TinySAM, AAAI 2025, arXiv:2312.13789",
+        checkpoints=("tinysam_42.3.pth",),
+        homepage="https://github.com/xinghaochen/TinySAM",
+        parity="tiny_sam",
+        note="upstream always answers with the three ambiguous masks",
+    ),
+    _LITE_MEDSAM,
+)
+
+RECORDS: dict[str, ModelRecord] = {record.name: record for record in _RECORDS}
+"""All records by name."""
+
+
+def record(name: str) -> ModelRecord:
+    """The record called ``name``. Raises UnknownModel, listing the names."""
+    try:
+        return RECORDS[name]
+    except KeyError:
+        raise UnknownModel(
+            f"no model is called {name!r}; choose one of {', '.join(sorted(RECORDS))}"
+        ) from None
+
+
+__all__ = ["RECORDS", "SAM_MEAN", "SAM_STD", "ModelRecord", "record"]
