@@ -112,7 +112,7 @@ class Bundle:
             ) from error
 
     def document(self) -> dict[str, Any]:
-        """What ``bundle.json`` holds; :meth:`from_document` reads it back."""
+        """What ``bundle.json`` holds, further fields aside; :meth:`from_document` reads it back."""
         p, r, n = self.preparation, self.preparation.resize, self.preparation.normalisation
         return {
             "schema": SCHEMA,

@@ -22,6 +22,8 @@ class OptionSpec:
     default: Any = None
     multiple: bool = False
     metavar: str | None = None
+    short: str = ""
+    """A second spelling, ``"-o"``; only for commands."""
 
     @property
     def key(self) -> str:

@@ -15,7 +15,7 @@ BUNDLE_OPTIONS = (
         metavar="ONNX",
     ),
     OptionSpec("--prompt-encoder", "ONNX graph: prompts to embeddings", metavar="ONNX"),
-    OptionSpec("--output", "new folder for the bundle", metavar="DIR"),
+    OptionSpec("--output", "new folder for the bundle", metavar="DIR", short="-o"),
     OptionSpec("--name", "name of the model; default: the folder's"),
     OptionSpec("--model-version", "version of the model", default="0.1.0"),
     OptionSpec("--encode-size", "rows,columns where the encoder's input has dynamic axes"),
