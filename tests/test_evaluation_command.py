@@ -80,6 +80,6 @@ def test_references_need_opencv_before_anything_runs(model, data, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(references_module, "import_module", missing)
-    with pytest.raises(DependencyError, match="opencv"):
+    with pytest.raises(DependencyError, match="grabcut"):
         run_eval(data=data, references=True)
     assert model.encoded == 0

@@ -69,7 +69,7 @@ def statistics(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 
 def case_record(case: Case, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, Any]:
-    """One case as JSON: its command, its figures and, paired by round, its ratio to its baseline."""
+    """One case as JSON: its command, its figures, its ratio to its baseline round by round."""
     own = measured[case.name]
     record: dict[str, Any] = {
         "name": case.name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from samovar.evaluation.command import EVAL_COMMAND
 from samovar.hookspecs import hookimpl
-from samovar.specs import FormatSpec
+from samovar.specs import CommandSpec, FormatSpec
 
 PLUGIN_API = (1, 0)
 
@@ -11,6 +12,11 @@ _PNG = (0, b"\x89PNG\r\n\x1a\n")
 _JPEG = (0, b"\xff\xd8\xff")
 _BMP = (0, b"BM")
 _TIFF = ((0, b"II*\0"), (0, b"MM\0*"))
+
+
+@hookimpl
+def samovar_commands() -> list[CommandSpec]:
+    return [EVAL_COMMAND]
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ def run_eval(
     precision: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
-    accept_license: tuple[str, ...] = (),
+    accept_license: Sequence[str] | None = None,
 ) -> int:
     """Runs the command; 0 when every case was measured, 1 when some failed.
 
@@ -97,7 +97,7 @@ def run_eval(
     asides = References(references, memory)
     loaded = load_model(
         model, runtime=runtime, precision=precision, device=device, threads=threads,
-        accept_license=tuple(accept_license),
+        accept_license=tuple(accept_license or ()),
     )  # fmt: skip
     try:
         with _progress() as progress:
@@ -158,7 +158,10 @@ def _print(summary: dict[str, Any]) -> None:
             name, str(row["objects"]), f"{row['dice']:.3f}", interval(row["ci"]),
             f"{row['iou']:.3f}", level, percent(row.get("error_removed")),
         )  # fmt: skip
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to fit
+        console.width = 120
+    console.print(table)
     for note in summary["notes"]:
         sys.stderr.write(f"note: {note}\n")
 

@@ -182,5 +182,5 @@ def _opencv() -> Any:
         return import_module("cv2")
     except ImportError as error:
         raise DependencyError(
-            "--references needs OpenCV for GrabCut: pip install opencv-python-headless"
+            "--references needs OpenCV for GrabCut: pip install 'samovar[grabcut]'"
         ) from error
