@@ -112,6 +112,81 @@ _LITE_MEDSAM = ModelRecord(
     parity="lite_medsam",
 )
 
+_EFFICIENTVIT_L0 = ModelRecord(
+    name="efficientvit-sam-l0",
+    system="EfficientViT-SAM-L0",
+    architecture="EfficientViT-L0, three-scale neck",
+    builder=_HERE + "efficientvit:efficientvit_sam_l0",
+    citation="Zhang et al., EfficientViT-SAM, CVPRW 2024, arXiv:2402.05008",
+    encode_size=512,
+    normalise=Normalise(
+        "unit",
+        (123.675 / 255, 116.28 / 255, 103.53 / 255),
+        (58.395 / 255, 57.12 / 255, 57.375 / 255),
+    ),
+    checkpoints=("efficientvit_sam_l0.pt",),
+    wrappers=("state_dict",),
+    homepage="https://github.com/mit-han-lab/efficientvit",
+    parity="efficientvit_sam_l0",
+)
+_EFFICIENTVIT = tuple(
+    replace(
+        _EFFICIENTVIT_L0,
+        name=f"efficientvit-sam-{size}",
+        system=f"EfficientViT-SAM-{size.upper()}",
+        architecture=f"EfficientViT-{size.upper()}, three-scale neck",
+        builder=_HERE + f"efficientvit:efficientvit_sam_{size}",
+        encode_size=1024 if size.startswith("x") else 512,
+        checkpoints=(f"efficientvit_sam_{size}.pt",),
+        parity=f"efficientvit_sam_{size}",
+        has_fixture=size == "l0",
+    )
+    for size in ("l0", "l1", "l2", "xl0", "xl1")
+)
+_MEDFICIENT = tuple(
+    replace(
+        _EFFICIENTVIT_L0,
+        name=f"medficientsam-{size}",
+        system=f"MedficientSAM-{size.upper()}",
+        architecture=f"EfficientViT-{size.upper()}, three-scale neck",
+        builder=_HERE + f"efficientvit:medficientsam_{size}",
+        citation="Le et al., MedficientSAM, CVPR 2024 MedSAM on Laptop challenge",
+        resize=Resize("linear-uint8"),
+        normalise=_MINMAX,
+        frame=PromptFrame(512, "isotropic32", whole_boxes=True, kinds=("box",)),
+        output=Output(selection="first-token"),
+        checkpoints=("best.ckpt",),
+        wrappers=("state_dict",),
+        prefixes=("model.", "module."),
+        modalities=_MEDICAL,
+        homepage="https://github.com/hieplpvip/medficientsam",
+        parity=f"medficientsam_{size}",
+        has_fixture=size == "l1",
+    )
+    for size in ("l0", "l1", "l2")
+)
+_DAFT = replace(
+    _EFFICIENTVIT_L0,
+    name="daft-l0",
+    system="DAFT",
+    architecture="EfficientViT-L0 at 256 pixels, one model a modality",
+    builder=_HERE + "efficientvit:daft_l0",
+    citation="Pfefferle et al., DAFT: Data-Aware Fine-Tuning of Foundation Models for Efficient "
+    "and Effective Medical Image Segmentation, CVPR 2024 MedSAM on Laptop challenge",
+    encode_size=256,
+    resize=Resize("opencv-area"),
+    normalise=_MINMAX,
+    frame=_LITE_MEDSAM.frame,
+    output=Output(selection="first-token"),
+    code_licence="BSD-3-Clause",
+    weights_licence="BSD-3-Clause",
+    checkpoints=("general_finetuned.pth",),
+    wrappers=("model",),
+    modalities=_MEDICAL,
+    homepage="https://github.com/automl/CVPR24-MedSAM-on-Laptop",
+    parity="daft_l0",
+)
+
 _RECORDS: tuple[ModelRecord, ...] = (
     _SAM_VIT_B,
     replace(
@@ -179,6 +254,9 @@ _RECORDS: tuple[ModelRecord, ...] = (
         note="upstream always answers with the three ambiguous masks",
     ),
     _LITE_MEDSAM,
+    *_EFFICIENTVIT,
+    *_MEDFICIENT,
+    _DAFT,
 )
 
 RECORDS: dict[str, ModelRecord] = {record.name: record for record in _RECORDS}
