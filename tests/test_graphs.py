@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from onnx_bytes import field, graph_bytes, tensor
 from samovar.errors import BundleError
 from samovar.graphs import external_files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from samovar.interpolation import interval_means, resample
 
 LINE = np.array([[[3, -1, 4, 1, 5, 9, -2]]], dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from samovar.errors import InputError
 from samovar.resize import Normalisation, Preparation, Resize, prepare
 

@@ -62,6 +62,7 @@ class Model:
 
     def describe(self) -> dict[str, Any]:
         """What a manifest records: names, hash, licences, runtime, precision, threads."""
+        runtime = asdict(self.runtime_info)
         return {
             "name": self.name,
             "version": self.bundle.version if self.bundle else "",
@@ -69,7 +70,7 @@ class Model:
             "licence": _licences(self.spec, self.bundle),
             "encode_size": list(self.encoder.preparation.encode_size),
             "prompt_kinds": sorted(self.decoder.prompt_kinds),
-            **asdict(self.runtime_info),
+            "runtime": {"name": runtime.pop("runtime"), **runtime},
         }
 
     def close(self) -> None:
