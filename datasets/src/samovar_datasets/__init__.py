@@ -1,0 +1,1 @@
+"""Generated images with exact ground truth, for samovar's demo, tests and training."""
