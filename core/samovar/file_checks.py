@@ -29,6 +29,8 @@ def require_readable(source: str, specs: Sequence[FormatSpec]) -> bytes:
     """
     if any(source.lower().startswith(p) for s in specs for p in s.schemes):
         return b""
+    if "://" in source:
+        raise InputError(f"{source}: no installed plugin reads such an address: download it first")
     path = Path(source)
     if path.is_dir():
         return b""
@@ -52,7 +54,7 @@ def _missing(path: Path) -> str:
         neighbours = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError:
         neighbours = []
-    alike = nearest(path.name, neighbours)
+    alike = nearest(path.name, neighbours, cutoff=0.6)
     advice = f"did you mean {' or '.join(alike)}?" if alike else "check the path"
     return f"{path}: there is no such file: {advice}"
 

@@ -72,26 +72,32 @@ def open_image(path: str | os.PathLike[str], *, reader: str | None = None, **opt
 
 
 def _readers(source: str, specs: Sequence[FormatSpec]) -> list[FormatSpec]:
+    """Formats to try, in this order; at least one.
+
+    Raises:
+        InputError: there is nothing to read, or nobody reads it.
+    """
+    head = file_checks.require_readable(source, specs)
+    found = _claimants(source, specs, head)
+    if found:
+        return found
+    if Path(source).is_dir():
+        raise InputError(file_checks.unreadable_folder(source))
+    prompt_readers = [s for s in registry().specs("format") if s.reads_prompts]
+    takes = bool(_longest_suffix(source, prompt_readers))
+    raise InputError(file_checks.unreadable_file(source, head, specs, takes))
+
+
+def _claimants(source: str, specs: Sequence[FormatSpec], head: bytes) -> list[FormatSpec]:
+    """Formats that say that they read ``source``: by scheme, folder, suffix, first bytes."""
     by_scheme = [s for s in specs if any(source.lower().startswith(p) for p in s.schemes)]
     if by_scheme:
         return _in_order(source, by_scheme, b"")
-    if "://" in source:
-        raise InputError(f"{source}: no installed plugin reads such an address: download it first")
-    head = file_checks.require_readable(source, specs)
     if Path(source).is_dir():
-        folders = [s for s in specs if s.folders]
-        if not folders:
-            raise InputError(file_checks.unreadable_folder(source))
-        return folders
+        return [s for s in specs if s.folders]
     by_suffix = _longest_suffix(source, specs)
     by_magic = [s for s in specs if s not in by_suffix and _magic(s, head)]
-    if by_suffix:
-        by_suffix = _in_order(source, by_suffix, head)
-    if not by_suffix and not by_magic:
-        prompt_readers = [s for s in registry().specs("format") if s.reads_prompts]
-        takes = _longest_suffix(source, prompt_readers)
-        raise InputError(file_checks.unreadable_file(source, head, specs, bool(takes)))
-    return by_suffix + by_magic
+    return (_in_order(source, by_suffix, head) if by_suffix else []) + by_magic
 
 
 def _longest_suffix(path: str, specs: Sequence[FormatSpec]) -> list[FormatSpec]:
@@ -182,16 +188,15 @@ def read_prompts(path: str | os.PathLike[str], image: Image, **options: Any) -> 
 def _label_boxes(source: str, image: Image) -> Prompts:
     from samovar.label_prompts import prompts_from_labels
 
-    try:
-        labels = open_image(source)
-    except InputError as error:
-        if "no installed" not in str(error) and "not an image" not in str(error):
-            raise
-        known = {x for s in registry().specs("format") if s.reads_prompts for x in s.suffixes}
+    formats = registry().specs("format")
+    readers = [s for s in formats if s.reads]
+    if not _claimants(source, readers, file_checks.require_readable(source, readers)):
+        known = {x for s in formats if s.reads_prompts for x in s.suffixes}
         raise PromptError(
             f"{source}: nothing installed reads prompts from it: give one of "
             f"{', '.join(sorted(known))}, or a label image"
-        ) from error
+        )
+    labels = open_image(source)
     with labels:
         return prompts_from_labels(labels, image)
 

@@ -39,7 +39,9 @@ def prompts_from_labels(labels: Image, image: Image) -> Prompts:
         )
     space = _space(labels, image)
     boxes: dict[int, Region] = {}
+    marked = 0
     for region, block in _blocks(labels):
+        marked += int(np.count_nonzero(block))
         for value, part in _bounds(block, source):
             found = part.shift(region.start)
             boxes[value] = boxes[value].union(found) if value in boxes else found
@@ -47,7 +49,7 @@ def prompts_from_labels(labels: Image, image: Image) -> Prompts:
             raise _intensities(source, len(boxes))
     if not boxes:
         raise PromptError(f"{source}: the label image is empty: every pixel is 0")
-    _check_values(labels, boxes)
+    _check_values(labels, boxes, marked)
     return Prompts(tuple(_prompt(v, boxes[v], labels.grid, space) for v in sorted(boxes)), space)
 
 
@@ -106,16 +108,17 @@ def _bounds(block: NDArray[np.generic], source: str) -> Iterator[tuple[int, Regi
             yield int(value), Region(tuple(s.start for s in slices), tuple(s.stop for s in slices))
 
 
-def _check_values(labels: Image, boxes: dict[int, Region]) -> None:
-    """Eight-bit grey pictures are whole numbers too, but their values are everywhere."""
+def _check_values(labels: Image, boxes: dict[int, Region], marked: int) -> None:
+    """Grey pictures are whole numbers too, but their values are everywhere or nearly unique."""
     spans = [np.prod(r.shape) / np.prod(labels.grid.shape) for r in boxes.values()]
-    if len(boxes) > 20 and float(np.median(spans)) > 0.5:
+    scattered = float(np.median(spans)) > 0.25 or marked < 4 * len(boxes)
+    if len(boxes) > 20 and scattered:
         raise _intensities(labels.info.source, len(boxes))
 
 
 def _intensities(source: str, count: int) -> PromptError:
     return PromptError(
-        f"{source}: is an image, not a label image: {count} values or more, spread all over; "
+        f"{source}: is an image, not a label image: {count} values or more, scattered all over; "
         "labels are one whole number an object"
     )
 

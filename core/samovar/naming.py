@@ -33,12 +33,12 @@ KIND_WORDS = {
 """What a person calls each kind of spec."""
 
 
-def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+def nearest(name: str, names: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
     """The names most like ``name``, best first, letter case ignored."""
     by_lower: dict[str, str] = {}
     for known in names:
         by_lower.setdefault(known.lower(), known)
-    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, count, 0.5)]
+    return [by_lower[m] for m in get_close_matches(name.lower(), by_lower, count, cutoff)]
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

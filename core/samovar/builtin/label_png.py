@@ -59,6 +59,6 @@ def _provenance(objects: Objects) -> dict[str, Any]:
     """What does not change from run to run, so that equal masks are equal files."""
     record = {k: objects.provenance[k] for k in PROVENANCE_KEYS if k in objects.provenance}
     model = objects.provenance.get("model", {})
-    record["model"] = {k: model[k] for k in ("name", "weights_hash") if k in model}
+    record["model"] = {k: model[k] for k in ("name", "version", "weights_sha256") if k in model}
     record["names"] = {str(o.id): o.name for o in objects if o.name}
     return record

@@ -40,15 +40,18 @@ class PictureReader:
             InputError: not a picture, damaged, of several pages, or too large to decode safely.
         """
         with _opened(path) as picture:
-            pages = getattr(picture, "n_frames", 1)
-            if pages > 1 and picture.format == "TIFF":
+            try:
+                pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
+                columns, rows = picture.size
+                turned = _orientation(picture)
+            except Exception as error:
+                raise _damaged(path, error) from error
+            if pages > 1:
                 raise InputError(
                     f"{path}: holds {pages} pages: save the one you mean as a picture of its own"
                 )
-            columns, rows = picture.size
-            if picture.getexif().get(_ORIENTATION_TAG) in _ROTATED:
-                rows, columns = columns, rows
-            return Picture(path, (rows, columns), picture.mode, picture.format or "picture")
+            shape = (columns, rows) if turned in _ROTATED else (rows, columns)
+            return Picture(path, shape, picture.mode, picture.format or "picture", turned)
 
 
 class Picture(Image):
@@ -58,7 +61,9 @@ class Picture(Image):
     uint8). Palettes and CMYK become RGB. Fully transparent pixels are not valid.
     """
 
-    def __init__(self, path: str, shape: tuple[int, int], mode: str, kind: str) -> None:
+    def __init__(
+        self, path: str, shape: tuple[int, int], mode: str, kind: str, orientation: int = 1
+    ) -> None:
         grey = (mode in _CHANNELS and mode != "RGB") or mode.startswith("I;16")
         names = _CHANNELS["L" if grey else "RGB"]
         self.grid = Grid(shape, np.eye(3))
@@ -72,6 +77,7 @@ class Picture(Image):
             else _DTYPES.get(mode, np.dtype(np.uint8))
         )
         self._path = path
+        self._orientation = orientation
         self._decoded: ArrayImage | None = None
         self._lock = Lock()
 
@@ -94,7 +100,7 @@ class Picture(Image):
     def _pixels(self) -> ArrayImage:
         with self._lock:
             if self._decoded is None:
-                pixels, valid = decode(self._path)
+                pixels, valid = decode(self._path, self._orientation)
                 last = pixels.ndim == 3
                 self._decoded = ArrayImage(
                     pixels, self.grid, self.info, channels_last=last, valid=valid
@@ -102,15 +108,19 @@ class Picture(Image):
             return self._decoded
 
 
-def decode(path: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def decode(path: str, orientation: int = 1) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Pixels ``(rows, columns)`` or ``(rows, columns, 3)``, and which are not transparent.
+
+    Args:
+        orientation: EXIF's number from the header; 1: as stored.
 
     Raises:
         InputError: the file is damaged or too large.
     """
     with _opened(path) as picture:
         try:
-            upright = PIL.ImageOps.exif_transpose(picture)
+            picture.load()
+            upright = picture if orientation == 1 else PIL.ImageOps.exif_transpose(picture)
             mode = upright.mode
             valid = None
             if mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -124,9 +134,7 @@ def decode(path: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         except MemoryError as error:
             raise InputError(f"{path}: does not fit into this machine's memory") from error
         except Exception as error:
-            raise InputError(
-                f"{path}: the picture is damaged or cut short ({error}): copy or export it again"
-            ) from error
+            raise _damaged(path, error) from error
     if mode.startswith("I;16"):
         pixels = pixels.astype(np.uint16)
     return pixels, valid
@@ -148,7 +156,21 @@ def _opened(path: str) -> PIL.Image.Image:
             "export it again"
         ) from error
     except Exception as error:
-        raise InputError(f"{path}: the picture is damaged ({error}): export it again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: the picture is damaged or cut short ({error}): copy or export it again"
+    )
+
+
+def _orientation(picture: PIL.Image.Image) -> int:
+    """EXIF orientation of the header, without decoding; Pillow turns TIFFs by itself."""
+    if picture.format == "TIFF":
+        return 1
+    # the method of the base class: that of PNG decodes the picture to look behind it
+    return int(PIL.Image.Image.getexif(picture).get(_ORIENTATION_TAG) or 1)
 
 
 def _averaged(plane: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
