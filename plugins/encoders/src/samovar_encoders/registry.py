@@ -186,6 +186,24 @@ _DAFT = replace(
     homepage="https://github.com/automl/CVPR24-MedSAM-on-Laptop",
     parity="daft_l0",
 )
+_EFFICIENT_SAM = tuple(
+    ModelRecord(
+        name=f"efficient-sam-{size}",
+        system=f"EfficientSAM-{size.capitalize()}",
+        architecture=f"ViT-{size.capitalize()}/16, global attention, own decoder",
+        builder=_HERE + f"efficient_sam:efficient_sam_{size}",
+        citation="Xiong et al., EfficientSAM, CVPR 2024, arXiv:2312.00863",
+        resize=Resize("linear", "stretch", scaled=True),
+        normalise=_IMAGENET,
+        frame=PromptFrame(1024, "stretch32", pad_point=False, kinds=("point", "box"), max_points=6),
+        output=Output(via_frame=False, kernel="bicubic"),
+        checkpoints=(f"efficient_sam_vit{size[0]}.pt",),
+        wrappers=("model",),
+        homepage="https://github.com/yformer/EfficientSAM",
+        parity=f"efficient_sam_{size}",
+    )
+    for size in ("ti", "s")
+)
 
 _RECORDS: tuple[ModelRecord, ...] = (
     _SAM_VIT_B,
@@ -257,6 +275,33 @@ _RECORDS: tuple[ModelRecord, ...] = (
     *_EFFICIENTVIT,
     *_MEDFICIENT,
     _DAFT,
+    replace(
+        _SAM_VIT_B,
+        name="repvit-sam",
+        system="RepViT-SAM",
+        architecture="RepViT-M2.3",
+        builder=_HERE + "repvit:repvit_sam",
+        citation="Wang et al., RepViT-SAM, 2023, arXiv:2312.05760",
+        checkpoints=("repvit_sam.pt",),
+        homepage="https://github.com/THU-MIG/RepViT",
+        parity="repvit_sam",
+    ),
+    replace(
+        _SAM_VIT_B,
+        name="edge-sam",
+        system="EdgeSAM",
+        architecture="RepViT-M1 with a two-level pyramid",
+        builder=_HERE + "repvit:edge_sam",
+        citation="Zhou et al., EdgeSAM, 2023, arXiv:2312.06660",
+        output=Output(selection="stability"),
+        code_licence="S-Lab-1.0 (non-commercial)",
+        weights_licence="S-Lab-1.0 (non-commercial)",
+        checkpoints=("edge_sam.pth", "edge_sam_3x.pth"),
+        homepage="https://github.com/chongzhou96/EdgeSAM",
+        parity="",
+        note="from the published architecture; keys unverified against the official checkpoint",
+    ),
+    *_EFFICIENT_SAM,
 )
 
 RECORDS: dict[str, ModelRecord] = {record.name: record for record in _RECORDS}

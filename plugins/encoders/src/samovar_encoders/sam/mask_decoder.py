@@ -49,6 +49,10 @@ class MaskDecoder(nn.Module):
         tokens, attended = self.transformer(as_tokens(image), pe, self.tokens(sparse))
         return tokens, as_map(attended, height, width)
 
+    def upscaled(self, image: Tensor) -> Tensor:
+        """``(B, dim, h, w)`` → ``(B, dim/8, 4h, 4w)``."""
+        return self.output_upscaling(image)
+
     def masks_of(self, tokens: Tensor, upscaled: Tensor) -> Tensor:
         """Mask tokens ``(B, masks, dim)`` dotted with ``(B, dim/8, 4h, 4w)``."""
         weights = torch.stack(
@@ -66,5 +70,5 @@ class MaskDecoder(nn.Module):
         ``dense`` (1 or B, dim, h, w).
         """
         tokens, image = self.attend(embedding, image_pe, sparse, dense)
-        masks = self.masks_of(tokens[:, 1 : 1 + self.masks], self.output_upscaling(image))
+        masks = self.masks_of(tokens[:, 1 : 1 + self.masks], self.upscaled(image))
         return masks, self.iou_prediction_head(tokens[:, 0])
