@@ -15,6 +15,8 @@ from samovar.specs import CommandSpec, OptionSpec
 if TYPE_CHECKING:
     from samovar.evaluation.run import Evaluation, Progress
 
+_SHOWN = 10  # failures named on standard error
+
 EVAL_COMMAND = CommandSpec(
     name="eval",
     target="samovar.evaluation.command:run_eval",
@@ -134,8 +136,10 @@ def _report(
         sys.stdout.write(json_module.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     else:
         _print(summary)
-    for line in evaluation.failures:
+    for line in evaluation.failures[:_SHOWN]:
         sys.stderr.write(f"failed: {line}\n")
+    if len(evaluation.failures) > _SHOWN:
+        sys.stderr.write(f"failed: {len(evaluation.failures) - _SHOWN} more (see --json)\n")
     return 1 if evaluation.failures else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,12 +62,28 @@ def evaluate(
         InputError: no sets there.
         UsageError: the options leave none, or do not go together.
     """
-    references = references if references is not None else References()
     sets, skipped = find_sets(data)
     chosen = choose(sets, validation=settings.validation, unseen=settings.unseen)
-    notes = list(skipped)
+    return evaluate_sets(chosen, model, settings, references, progress, notes=skipped)
+
+
+def evaluate_sets(
+    sets: Sequence[EvaluationSet],
+    model: Any,
+    settings: Settings,
+    references: References | None = None,
+    progress: Progress | None = None,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Evaluates sets that were chosen before; those that cannot be asked so are noted.
+
+    Raises:
+        UsageError: none of them can.
+    """
+    references = references if references is not None else References()
+    notes = list(notes)
     usable = []
-    for where in chosen:
+    for where in sets:
         why = _cannot(where, settings.asking)
         if why:
             notes.append(f"{where.name}: {why}")
