@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation_fakes import rectangle, write_set
+from evaluation_fakes import BoxModel, rectangle, write_set
 from samovar.errors import InputError, UsageError
+from samovar.evaluation.run import Settings, evaluate
 from samovar.evaluation.sets import choose, find_sets
 from samovar.evaluation.targets import read_labels, targets_of, volume_targets
 
@@ -105,11 +106,14 @@ def test_nothing_there_and_nothing_in_it(tmp_path):
         find_sets(tmp_path)
 
 
-def test_labels_without_an_image_are_named(tmp_path):
-    write_set(tmp_path / "a", [THING])
+def test_labels_without_an_image_are_left_out_and_named(tmp_path):
+    write_set(tmp_path / "a", [THING, THING])
     (tmp_path / "a" / "images" / "001.png").unlink()
-    with pytest.raises(InputError, match=r"001\.png has no image"):
-        find_sets(tmp_path)[0][0].cases()
+    [found], _ = find_sets(tmp_path)
+    assert [c.stem for c in found.cases()] == ["002"]
+    assert found.unpaired() == ["001"]
+    notes = evaluate(str(tmp_path), BoxModel(), Settings()).notes
+    assert notes == ("a: labels without an image: 001",)
 
 
 def test_components_of_a_class_from_100_px_the_8_largest_first(tmp_path):

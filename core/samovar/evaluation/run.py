@@ -84,6 +84,9 @@ def evaluate_sets(
     notes = list(notes)
     usable = []
     for where in sets:
+        unpaired = where.unpaired()
+        if unpaired:
+            notes.append(f"{where.name}: labels without an image: {', '.join(unpaired)}")
         why = _cannot(where, settings.asking)
         if why:
             notes.append(f"{where.name}: {why}")

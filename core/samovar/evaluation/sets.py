@@ -80,21 +80,22 @@ class EvaluationSet:
         return bool(THIN_WORDS & set(name.lower().replace("/", " ").replace("-", " ").split()))
 
     def cases(self, validation: bool = False) -> list[Case]:
-        """Cases in the order of their stems.
+        """Cases in the order of their stems; labels without an image are left out."""
+        images, labels = self._files()
+        return [
+            Case(stem, images[stem], file)
+            for stem, file in sorted(labels.items())
+            if stem in images and not (validation and not self.is_validation(stem))
+        ]
 
-        Raises:
-            InputError: labels without an image.
-        """
+    def unpaired(self) -> list[str]:
+        """Stems of labels that have no image."""
+        images, labels = self._files()
+        return sorted(set(labels) - set(images))
+
+    def _files(self) -> tuple[dict[str, Path], dict[str, Path]]:
         folder = "masks" if self.kind == "pictures" else "labels"
-        images = _by_stem(self.path / "images")
-        found = []
-        for stem, labels in sorted(_by_stem(self.path / folder).items()):
-            if validation and not self.is_validation(stem):
-                continue
-            if stem not in images:
-                raise InputError(f"{labels} has no image of the same stem in {self.path}/images")
-            found.append(Case(stem, images[stem], labels))
-        return found
+        return _by_stem(self.path / "images"), _by_stem(self.path / folder)
 
     def is_validation(self, stem: str) -> bool:
         rule = _VALIDATION_RULES.get(self.path.name)
