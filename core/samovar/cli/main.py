@@ -29,6 +29,10 @@ HELP = (
 )
 
 
+CANCELLED = 130
+_CANCELLED_LINE = "cancelled: nothing more was written"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -44,9 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         app = build_app(Registry() if _without_plugins(arguments) else None)
         answer = app(args=arguments, prog_name="samovar", standalone_mode=False)
+        if answer == CANCELLED:
+            # typer's own answer to an interrupt, in place of the exception
+            return report_error(_CANCELLED_LINE, CANCELLED, as_json=as_json)
         return answer if isinstance(answer, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return report_error("cancelled: nothing more was written", 130, as_json=as_json)
+        return report_error(_CANCELLED_LINE, CANCELLED, as_json=as_json)
     except SamovarError as error:
         _trace(debug)
         return report_error(str(error), error.exit_code, as_json=as_json)

@@ -27,7 +27,7 @@ from samovar.executor import CancelToken, Progress, ProgressCallback
 from samovar.file_checks import require_writable
 from samovar.formats import open_image, read_prompts, stage_objects, writer_for
 from samovar.image import Image
-from samovar.intensity import choose_intensity, parse_window
+from samovar.intensity import parse_window
 from samovar.manifest import to_json
 from samovar.objects import Objects
 from samovar.options import owners_of, split_selector, typed_options
@@ -315,44 +315,29 @@ def _segment(
 ) -> Objects:
     # the pipeline and the models are not needed to say that the input is wrong
     from samovar.api import segment as segment_image
-    from samovar.models import load_model
 
-    _announce(request, image)
-    with load_model(
-        request.model,
-        runtime=request.runtime,
-        precision=request.precision,
-        threads=request.threads,
-        device=request.device,
-        accept_license=tuple(request.accept_license),
-    ) as model:
-        cancel = CancelToken()
-        with _progress(shown=not request.quiet) as tick, _naming(request.input):
-            try:
-                return segment_image(
-                    image,
-                    model=model,
-                    prompts=prompts,
-                    auto=None if generator is None else generator.spec.canonical,
-                    auto_options=None if generator is None else generator.options,
-                    modality=request.modality,
-                    window=tuple(request.windows),
-                    progress=tick,
-                    cancel=cancel,
-                )
-            except KeyboardInterrupt:
-                cancel.cancel()
-                raise
-
-
-def _announce(request: Request, image: Image) -> None:
-    """The intensity step is never guessed silently."""
-    with _naming(request.input):
-        step = choose_intensity(image, request.modality, tuple(request.windows))
-    if request.quiet:
-        return
-    guessed = " (a guess from the values; --modality says it)" if step.guessed else ""
-    say(f"modality {step.modality}{guessed}: {step.rule}")
+    cancel = CancelToken()
+    with _progress(shown=not request.quiet) as tick, _naming(request.input):
+        try:
+            return segment_image(
+                image,
+                model=request.model,
+                prompts=prompts,
+                auto=None if generator is None else generator.spec.canonical,
+                auto_options=None if generator is None else generator.options,
+                modality=request.modality,
+                window=tuple(request.windows),
+                runtime=request.runtime,
+                precision=request.precision,
+                threads=request.threads,
+                device=request.device,
+                accept_license=tuple(request.accept_license),
+                progress=tick,
+                cancel=cancel,
+            )
+        except KeyboardInterrupt:
+            cancel.cancel()
+            raise
 
 
 @contextmanager
@@ -417,6 +402,7 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
         return
     if request.quiet:
         return
+    say(_intensity_line(objects.provenance.get("intensity", {})))
     hidden = {"id", "class", "uncertainty", "bounds", "score", "name"}
     carried = {key for item in objects for key in item.attributes}
     measures = [k for k in _columns(rows) if k not in hidden | carried]
@@ -430,6 +416,12 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
             say(f"nothing was found for object {item.id}{f' ({item.name})' if item.name else ''}")
     for path in outputs.paths:
         print_line(f"wrote {path}")
+
+
+def _intensity_line(step: Mapping[str, Any]) -> str:
+    """The intensity step is never guessed silently."""
+    guessed = " (a guess from the values; --modality says it)" if step.get("guessed") else ""
+    return f"modality {step.get('modality')}{guessed}: {step.get('rule')}"
 
 
 _HEADINGS = {"volume_ml": "mL", "area_m2": "m²", "pixels": "pixels", "voxels": "voxels"}
