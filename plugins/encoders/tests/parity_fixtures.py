@@ -8,6 +8,7 @@ from pathlib import Path
 
 import deterministic
 import numpy as np
+from samovar_encoders import resampling
 from samovar_encoders.model import EMBEDDING, PromptableModel
 from samovar_encoders.predictor import Predictor
 from samovar_encoders.registry import ModelRecord
@@ -108,10 +109,8 @@ SUFFIXES = ("3", "1", "4", "_best", "_hq3", "_hq1", "_hqonly1")
 
 def answer_for(predictor: Predictor, suffix: str, prompt: dict) -> tuple[np.ndarray, ...]:
     """Masks, qualities and low-resolution logits for one kind of answer."""
-    options = {}
-    if suffix == "_hqonly1":
-        options["hq_only"] = True
-    answer = predictor.predict(**prompt, multimask=suffix in ("3", "_best", "_hq3"), **options)
+    predictor.model.hq_only = suffix == "_hqonly1"
+    answer = predictor.predict(**prompt, multimask=suffix in ("3", "_best", "_hq3"))
     masks, quality, low_res = answer.masks, answer.quality, answer.low_res
     if suffix == "_best":
         best = slice(int(quality.argmax()), int(quality.argmax()) + 1)
@@ -119,12 +118,21 @@ def answer_for(predictor: Predictor, suffix: str, prompt: dict) -> tuple[np.ndar
     return masks, quality, low_res
 
 
+def fixture_picture(fixture: np.lib.npyio.NpzFile, record: ModelRecord) -> np.ndarray:
+    """The recorded picture; for SAMed its green channel, resized before it is given."""
+    height, width = (int(v) for v in fixture["image_hw"])
+    picture = deterministic.picture(int(fixture["image_seed"]), height, width)
+    if record.name != "samed":
+        return picture
+    green = resampling.pillow_bilinear(picture[..., 1], (512, 512))
+    return np.repeat(green[..., None], 3, axis=2)
+
+
 def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Comparison:
     """Run the fixture's picture and prompts through ``model``."""
     fixture, out = np.load(folder / "fixtures_seed0.npz"), Comparison()
-    height, width = (int(v) for v in fixture["image_hw"])
     predictor = Predictor(model, record)
-    predictor.set_image(deterministic.picture(int(fixture["image_seed"]), height, width))
+    predictor.set_image(fixture_picture(fixture, record))
     compare_features(fixture, predictor, out)
     for tag in ("p1", "p2", "p3"):
         if f"{tag}_points" not in fixture.files and f"{tag}_box" not in fixture.files:
@@ -138,5 +146,8 @@ def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Compar
             if f"{tag}_low_res{suffix}" in fixture.files:
                 answer = answer_for(predictor, suffix, prompt)
                 compare_answer(fixture, tag, suffix, *answer, out)
+    if "auto_low_res9" in fixture.files:
+        answer = predictor.predict()
+        compare_answer(fixture, "auto", "9", answer.masks, answer.quality, answer.low_res, out)
     assert "low_res" in out.differences, "the fixture held no answer that was compared"
     return out

@@ -51,6 +51,7 @@ class PromptEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.grid, self.frame = dim, grid, frame
+        self.pad = True  # a padding point follows a prompt's points when there is no box
         self.pe_layer = RandomPositionEncoding(dim // 2)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, dim)
@@ -96,7 +97,7 @@ class PromptEncoder(nn.Module):
         if points is not None and labels is not None:
             pieces.append(points)
             kinds.append(labels.to(torch.int64))
-            if boxes is None:
+            if boxes is None and self.pad:
                 pieces.append(points.new_zeros(points.shape[0], 1, 2))
                 kinds.append(kinds[0].new_full((points.shape[0], 1), PAD))
         if boxes is not None:
