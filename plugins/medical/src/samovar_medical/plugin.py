@@ -1,0 +1,84 @@
+"""What this distribution offers. Light: reading it imports neither nibabel nor SimpleITK."""
+
+from __future__ import annotations
+
+from samovar.hookspecs import hookimpl
+from samovar.specs import FormatSpec
+
+PLUGIN_API = (1, 0)
+
+_LICENCE = "Apache-2.0"
+
+
+@hookimpl
+def samovar_formats() -> list[FormatSpec]:
+    """NIfTI, NRRD and MetaImage volumes; DICOM is recognised and answered with the remedy."""
+    return [
+        FormatSpec(
+            name="nifti",
+            target="samovar_medical.nifti:NiftiFormat",
+            summary="NIfTI-1 and NIfTI-2 volumes; labels keep sform, qform and units",
+            suffixes=(".nii.gz", ".nii"),
+            reads=True,
+            writes=True,
+            reads_prompts=True,
+            domains=("volume",),
+            magic=((344, b"n+1\0"), (4, b"n+2\0")),
+            code_licence=_LICENCE,
+        ),
+        FormatSpec(
+            name="nrrd",
+            target="samovar_medical.nrrd:NrrdFormat",
+            summary="NRRD volumes; labels keep the space and its directions",
+            suffixes=(".nrrd",),
+            reads=True,
+            writes=True,
+            reads_prompts=True,
+            domains=("volume",),
+            magic=((0, b"NRRD"),),
+            code_licence=_LICENCE,
+        ),
+        FormatSpec(
+            name="nrrd-detached",
+            target="samovar_medical.nrrd:NrrdFormat",
+            summary="NRRD volumes whose header is a file of its own",
+            suffixes=(".nhdr",),
+            reads=True,
+            reads_prompts=True,
+            domains=("volume",),
+            code_licence=_LICENCE,
+        ),
+        FormatSpec(
+            name="metaimage",
+            target="samovar_medical.metaimage:MetaImageFormat",
+            summary="MetaImage volumes; labels keep direction, origin and spacing",
+            suffixes=(".mha",),
+            reads=True,
+            writes=True,
+            reads_prompts=True,
+            domains=("volume",),
+            magic=((0, b"ObjectType"),),
+            code_licence=_LICENCE,
+        ),
+        FormatSpec(
+            name="metaimage-detached",
+            target="samovar_medical.metaimage:MetaImageFormat",
+            summary="MetaImage volumes whose header is a file of its own",
+            suffixes=(".mhd",),
+            reads=True,
+            reads_prompts=True,
+            domains=("volume",),
+            code_licence=_LICENCE,
+        ),
+        FormatSpec(
+            name="dicom",
+            target="samovar_medical.dicom:DicomFormat",
+            summary="not yet supported: says how to convert a series to NIfTI",
+            suffixes=(".dcm",),
+            reads=True,
+            domains=("volume",),
+            magic=((128, b"DICM"),),
+            folders=True,
+            code_licence=_LICENCE,
+        ),
+    ]
