@@ -1,0 +1,176 @@
+"""``samovar segment`` at work: segment, write all or nothing, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from samovar.cli.reporting import print_json, print_line, print_table, results_kept_clean, say
+from samovar.cli.segment_request import (
+    Generator,
+    Outputs,
+    Request,
+    check_arguments,
+    check_outputs,
+    check_plugin_options,
+    find_generator,
+    given_options,
+    open_input,
+    read_all_prompts,
+)
+from samovar.executor import CancelToken, Progress, ProgressCallback
+from samovar.formats import stage_objects
+from samovar.image import Image
+from samovar.manifest import to_json
+from samovar.objects import Objects
+from samovar.plugins import registry
+from samovar.prompts import Prompts
+from samovar.staging import all_or_nothing, stage
+
+
+def run_segment(request: Request) -> int:
+    """Check everything, segment, write everything, report.
+
+    Raises:
+        SamovarError: in one line; nothing was written.
+    """
+    registry()
+    given = check_arguments(request)
+    generator = find_generator(request)
+    with ExitStack() as stack:
+        stack.enter_context(results_kept_clean())
+        image = stack.enter_context(open_input(request))
+        outputs = check_outputs(request, image)
+        check_plugin_options(request, outputs)
+        prompts = read_all_prompts(request, image, given)
+        objects = _segment(request, image, prompts, generator)
+        _write(request, objects, image, outputs)
+    _report(request, objects, outputs)
+    return 0
+
+
+def _segment(
+    request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
+) -> Objects:
+    # the pipeline and the models are not needed to say that the input is wrong
+    from samovar.api import segment as segment_image
+
+    cancel = CancelToken()
+    with _progress(shown=not request.quiet) as tick:
+        try:
+            return segment_image(
+                image,
+                model=request.model,
+                prompts=prompts,
+                auto=None if generator is None else generator.spec.canonical,
+                auto_options=None if generator is None else generator.options,
+                modality=request.modality,
+                window=tuple(request.windows),
+                runtime=request.runtime,
+                precision=request.precision,
+                threads=request.threads,
+                device=request.device,
+                accept_license=tuple(request.accept_license),
+                progress=tick,
+                cancel=cancel,
+            )
+        except KeyboardInterrupt:
+            cancel.cancel()
+            raise
+
+
+@contextmanager
+def _progress(shown: bool) -> Iterator[ProgressCallback | None]:
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with ProgressBar(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("segmenting", total=None)
+
+        def tick(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total)
+
+        yield tick
+
+
+def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -> None:
+    options = given_options(request)
+    with all_or_nothing() as staged:
+        for path, spec in outputs.objects:
+            staged.append(stage_objects(objects, path, spec, image, **options))
+        if outputs.preview is not None:
+            from samovar.preview import save_preview
+
+            def draw(temporary: Path) -> None:
+                windows = tuple(request.windows)
+                modality = request.modality
+                save_preview(objects, temporary, image, modality=modality, windows=windows)
+
+            staged.append(stage(outputs.preview, "the preview", draw))
+        if outputs.manifest is not None:
+            record = {
+                **objects.provenance,
+                "outputs": [p.name for p, _ in outputs.objects],
+                "objects": objects.table(),
+            }
+            text = to_json(record)
+            staged.append(
+                stage(
+                    outputs.manifest,
+                    "the manifest",
+                    lambda temporary: temporary.write_text(text, encoding="utf-8"),
+                )
+            )
+
+
+def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
+    rows = objects.table()
+    if request.as_json:
+        print_json(
+            {
+                "input": request.input,
+                "objects": rows,
+                "outputs": [str(p) for p, _ in outputs.objects],
+                "preview": None if outputs.preview is None else str(outputs.preview),
+                "manifest": None if outputs.manifest is None else str(outputs.manifest),
+                "run": objects.provenance,
+            }
+        )
+        return
+    if request.quiet:
+        return
+    say(_intensity_line(objects.provenance.get("intensity", {})))
+    hidden = {"id", "class", "uncertainty", "bounds", "score", "name"}
+    carried = {key for item in objects for key in item.attributes}
+    measures = [k for k in _columns(rows) if k not in hidden | carried]
+    columns = ["label", "name", *(_HEADINGS.get(k, k) for k in measures), "score"]
+    print_table(
+        columns,
+        [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows],
+    )
+    for item in objects:
+        if item.empty:
+            say(f"nothing was found for object {item.id}{f' ({item.name})' if item.name else ''}")
+    for path in outputs.paths:
+        print_line(f"wrote {path}")
+
+
+def _intensity_line(step: Mapping[str, Any]) -> str:
+    """The intensity step is never guessed silently."""
+    guessed = " (a guess from the values; --modality says it)" if step.get("guessed") else ""
+    return f"modality {step.get('modality')}{guessed}: {step.get('rule')}"
+
+
+_HEADINGS = {"volume_ml": "mL", "area_m2": "m²", "pixels": "pixels", "voxels": "voxels"}
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
