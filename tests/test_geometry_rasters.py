@@ -291,3 +291,97 @@ def test_ascii_grid_of_either_anchor(anchor, shift, tmp_path):
     found.save(tmp_path / "o.gpkg")
     polygons, _ = gpkg_outlines(tmp_path / "o.gpkg")
     assert polygons[1].bounds == pytest.approx(box)
+
+
+TOWN = {"seed": 11, "size": (800, 900), "gsd": 0.25, "nodata": "corner"}
+TOWNS = [
+    {"crs": "EPSG:32633"},
+    {"crs": "EPSG:32633", "rotation": 25.0},
+    {"crs": "EPSG:32633", "south_up": True},
+    {"crs": "EPSG:32633", "rotation": -40.0, "south_up": True},
+    {"crs": "EPSG:3857", "rotation": 10.0},
+    {"crs": "EPSG:4326"},
+    {"crs": "EPSG:4326", "south_up": True},
+]
+
+
+@pytest.fixture(scope="module")
+def town_pixels():
+    """Bands and instance ids: one seed is one ground, wherever the CRS puts it."""
+    scenes = pytest.importorskip("samovar_datasets.scenes")
+    town = scenes.Scene(**TOWN)
+    return town.read(0, 0, *town.size), town.labels(0, 0, *town.size)
+
+
+@pytest.mark.parametrize("place", TOWNS, ids=lambda place: "-".join(map(str, place.values())))
+def test_buildings_of_a_generated_town(place, town_pixels, tmp_path):
+    """Polygons lie on the generator's own outlines, which were never made of pixels."""
+    scenes = pytest.importorskip("samovar_datasets.scenes")
+    town = scenes.Scene(**TOWN, **place)
+    pixels, ids = town_pixels
+    buildings = _whole_buildings(town, ids)
+    assert len(buildings) > 20
+    shown = np.zeros(ids.shape, dtype=np.uint8)
+    for value, building in enumerate(buildings, start=1):
+        shown[ids == building.id] = value
+    _write_town(tmp_path / "town.tif", np.concatenate([pixels, shown[None]]), town)
+    outlines_there = [shapely.Polygon(town.to_world(b.outline)) for b in buildings]
+    _write_lonlat(tmp_path / "houses.geojson", outlines_there, place["crs"])
+
+    with api.open(tmp_path / "town.tif", bands="4") as image:
+        found = api.segment(
+            image, model=OracleModel(), prompts=tmp_path / "houses.geojson", modality="gray"
+        )
+        assert (image.valid() == town.valid(0, 0, *town.size)).all()
+    np.testing.assert_array_equal(found.labels(), shown)
+    found.save(tmp_path / "o.gpkg")
+    polygons, _ = gpkg_outlines(tmp_path / "o.gpkg")
+    scale = np.sqrt(abs(np.linalg.det(np.array(town.transform).reshape(2, 3)[:, :2])))
+    shifts = [
+        np.subtract(polygons[i].centroid.coords[0], outline.centroid.coords[0]) / scale
+        for i, outline in enumerate(outlines_there, start=1)
+    ]
+    print(f"{len(shifts)} buildings, mean shift {np.mean(shifts, axis=0).round(3)} pixels")
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.1
+    worst = max(off_by(polygons[i], outline) for i, outline in enumerate(outlines_there, start=1))
+    assert worst < 0.15
+
+
+def _whole_buildings(town, ids):
+    """Buildings that nothing hides: their labels cover their outlines, alone in their boxes."""
+    kept = []
+    for one in town.truth():
+        low, high = np.floor(one.outline.min(axis=0)), np.ceil(one.outline.max(axis=0))
+        inside = (low >= 0).all() and (high <= np.array(town.size[::-1])).all()
+        if one.kind != "building" or not inside:
+            continue
+        block = ids[int(low[1]) : int(high[1]), int(low[0]) : int(high[0])]
+        share = np.count_nonzero(block == one.id) / shapely.Polygon(one.outline).area
+        if 0.97 < share < 1.03 and len(kept) < 255:
+            kept.append(one)
+    return kept
+
+
+def _write_town(path, pixels, town):
+    with rasterio.open(
+        path, "w", driver="GTiff", width=town.size[1], height=town.size[0], count=len(pixels),
+        dtype="uint8", crs=town.crs, transform=rasterio.transform.Affine(*town.transform),
+        tiled=True, photometric="rgb", alpha="unspecified",
+    ) as dataset:  # fmt: skip
+        dataset.write(pixels)
+        dataset.write_mask(town.valid(0, 0, *town.size))
+
+
+def _write_lonlat(path, polygons, crs):
+    to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    features = [
+        {
+            "type": "Feature",
+            "properties": {},
+            "geometry": shapely.geometry.mapping(
+                shapely.transform(p, lambda xy: np.column_stack(to_lonlat.transform(*xy.T)))
+            ),
+        }
+        for p in polygons
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))

@@ -107,11 +107,16 @@ def test_written_by_windows(make_raster, open_raster, build_objects, tmp_path, m
         assert written.compression.name == "deflate"
 
 
-def test_provenance_without_prompts(make_raster, open_raster, build_objects, tmp_path):
+def test_provenance_is_the_same_for_the_same_masks(
+    make_raster, open_raster, build_objects, tmp_path
+):
     image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
     made = build_objects(image.grid, np.eye(4))
-    record = {"model": {"name": "oracle"}, "prompts": [{"id": 1}]}
-    LabelGeoTiff().write(Objects(made.grid, made.items, record), tmp_path / "l.tif", image)
+    for name, threads in (("l.tif", 1), ("m.tif", 2)):
+        model = {"name": "oracle", "threads": threads}
+        record = {"model": model, "prompts": [{"id": 1}], "created": f"at {threads} o'clock"}
+        LabelGeoTiff().write(Objects(made.grid, made.items, record), tmp_path / name, image)
+    assert (tmp_path / "l.tif").read_bytes() == (tmp_path / "m.tif").read_bytes()
     with rasterio.open(tmp_path / "l.tif") as written:
         tags = written.tags()
     assert json.loads(tags["SAMOVAR_MANIFEST"]) == {"model": {"name": "oracle"}}

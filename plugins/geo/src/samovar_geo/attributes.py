@@ -70,7 +70,7 @@ def _keys(rows: Sequence[Any]) -> list[str]:
 
 
 def _rounded(values: list[float]) -> NDArray[np.float64]:
-    return np.round(np.array(values, dtype=np.float64), 4)
+    return np.array([round(value, 4) for value in values], dtype=np.float64)
 
 
 def _column(name: str, values: list[Any]) -> Column:

@@ -71,7 +71,7 @@ def choose_bands(dataset: Any, wanted: str | None, source: str) -> Bands:
     scale = np.array(
         [(dataset.scales[i - 1], dataset.offsets[i - 1]) for i in indexes], dtype=np.float32
     )
-    rescaled = palette is None and not (scale == np.float32([1, 0])).all()
+    rescaled = palette is None and bool((scale != np.array([1, 0])).any())
     stored = np.result_type(*(_dtype(dataset.dtypes[i - 1]) for i in indexes))
     dtype = np.dtype(np.uint8) if palette is not None else _real(stored, rescaled)
     names = tuple(_name(dataset, colours, i) for i in indexes)

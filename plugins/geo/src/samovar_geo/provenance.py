@@ -10,6 +10,10 @@ import samovar
 from samovar.manifest import DISCLAIMER, to_json
 from samovar.objects import Objects
 
+LEFT_OUT = {"prompts", "created", "platform"}
+"""Parts of the manifest that stay out of files. A hundred thousand boxes do not belong in a header,
+and the same masks should be the same bytes, whenever and on however many threads they were made."""
+
 SOFTWARE = f"samovar {samovar.__version__}"
 
 
@@ -20,11 +24,10 @@ def model_name(objects: Objects) -> str:
 
 
 def record(objects: Objects) -> dict[str, str]:
-    """Tags for a file: software, notice, and the manifest as JSON.
-
-    The prompts stay out: a hundred thousand boxes do not belong in a header.
-    """
-    kept: dict[str, Any] = {k: v for k, v in objects.provenance.items() if k != "prompts"}
+    """Tags for a file: software, notice, and the manifest as JSON, less :data:`LEFT_OUT`."""
+    kept: dict[str, Any] = {k: v for k, v in objects.provenance.items() if k not in LEFT_OUT}
+    if isinstance(kept.get("model"), Mapping):
+        kept["model"] = {k: v for k, v in kept["model"].items() if k != "threads"}
     tags = {"SOFTWARE": SOFTWARE, "NOTICE": DISCLAIMER}
     if kept:
         tags["MANIFEST"] = json.dumps(json.loads(to_json(kept)), ensure_ascii=False)
