@@ -61,10 +61,10 @@ def _section(record: dict[str, Any]) -> str:
     ]
     if record.get("model"):
         model = record["model"]
+        ran = model["runtime"]
         lines.append(
             f"Model {model['name']} {model['version']} (weights {model['weights_sha256'][:12]}…),"
-            f" {model['runtime']} {model['precision']}, instruction set"
-            f" {model['instruction_set']}.\n"
+            f" {ran['name']} {ran['version']}, {ran['precision']}, {ran['instruction_set']}.\n"
         )
     return "\n".join(lines)
 

@@ -48,16 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--worst", type=Path, default=Path(".runs/worst"), help="untracked folder")
     parser.add_argument("--memory", type=Path, default=Path(".runs/grabcut.json"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", action="store_true", help="only the page, from its JSON file")
     parser.add_argument("--limit", type=int, default=0, help="cases a set, for a quick look")
     options = parser.parse_args(argv)
     try:
+        if options.page:
+            return rewrite_page(options.output)
         data = options.data or str(shared_manifest())
         for folder in (options.output.parent, options.memory.parent):
             folder.mkdir(parents=True, exist_ok=True)
         references = References(grabcut=True, memory=options.memory)
         with load_model(options.model, threads=options.threads) as model:
             figures = measure_all(data, model, references, options.limit, options.worst)
-            write_card(options.output, model, figures)
+            write_page(options.output, write_figures(options.output, model, figures))
     except SamovarError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -112,19 +115,39 @@ def measure_all(
     }
 
 
-def write_card(file: Path, model: Model, figures: dict[str, Any]) -> None:
-    """The card, its figures beside it as JSON, and its curves as SVG."""
-    table = file.with_name(f"{file.stem}-curves.csv")
-    curves = file.with_suffix(".svg")
-    if table.is_file():
-        curves.write_text(draw_curves(read_curves(table), "Dice on validation"), encoding="utf-8")
+def write_figures(file: Path, model: Model, figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures beside the card as JSON, with what the model says of itself."""
     bundle = model.bundle
     facts = json.loads((bundle.folder / "bundle.json").read_text("utf-8")) if bundle else {}
-    text = card_page(facts, model.describe(), figures, curves.name if table.is_file() else "")
-    file.write_text(text, encoding="utf-8")
-    content = {"model": model.describe(), **figures}
+    content = {"model": model.describe(), "facts": facts, **figures}
     numbers = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     file.with_suffix(".json").write_text(numbers, encoding="utf-8")
+    return content
+
+
+def rewrite_page(file: Path) -> int:
+    """Makes the page anew from the JSON file beside it.
+
+    Raises:
+        InputError: there is none.
+    """
+    figures = file.with_suffix(".json")
+    if not figures.is_file():
+        raise InputError(f"{figures} is missing: make the card without --page first")
+    write_page(file, json.loads(figures.read_text("utf-8")))
+    return 0
+
+
+def write_page(file: Path, figures: dict[str, Any]) -> None:
+    """The card, and its curves as SVG where their table lies beside it."""
+    table = file.with_name(f"{file.stem}-curves.csv")
+    curves = file.with_name(f"{file.stem}-curves.svg")
+    if table.is_file():
+        curves.write_text(draw_curves(read_curves(table), "Dice on validation"), encoding="utf-8")
+    text = card_page(
+        figures["facts"], figures["model"], figures, curves.name if table.is_file() else ""
+    )
+    file.write_text(text, encoding="utf-8")
 
 
 def _evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from samovar.evaluation.tables import interval, percent, set_table
@@ -43,7 +43,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _prompts(figures["prompts"]),
             _weak(figures),
             _training(facts, curves),
-            _data(figures["data"]),
+            _data(figures["data"], facts.get("provenance", {}).get("data", [])),
             _licences(facts),
         ]
     )
@@ -55,6 +55,7 @@ def _head(facts: Row, running: Row, figures: Row) -> str:
         f"\n**A quick look: at most {figures['limit']} cases a set.**\n" if figures["limit"] else ""
     )
     licence = facts.get("licence", {}).get("weights", "")
+    ran = running["runtime"]
     return f"""# {facts.get("name", running["name"])} {facts.get("version", "")}
 
 Made by `python -m samovar.evaluation.card`; do not edit. The figures are in full in the JSON file
@@ -69,7 +70,7 @@ beside this page.
 | prompts | {", ".join(facts.get("prompts", {}).get("kinds", []))} |
 | modalities | {", ".join(facts.get("modalities", []))} |
 | weights | {licence}, sha256 `{running["weights_sha256"][:16]}…` |
-| measured with | {running["runtime"]} {running["precision"]}, {running["instruction_set"]} |
+| measured with | {ran["name"]} {ran["version"]}, {ran["precision"]}, {ran["instruction_set"]} |
 """
 
 
@@ -179,7 +180,7 @@ def _training(facts: Row, curves: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _data(rows: Iterable[Row]) -> str:
+def _data(rows: Sequence[Row], trained: Sequence[Row]) -> str:
     lines = [
         "## Data",
         "",
@@ -197,6 +198,12 @@ def _data(rows: Iterable[Row]) -> str:
             f" {'yes' if row['train'] else 'no'} | {row.get('licence', '')} |"
             f" {row.get('source', '')}{note} |"
         )
+    known = {row["name"] for row in rows}
+    lines += [
+        f"| {row['name']} | | | not evaluated | yes | {row['licence']} | {row['source']} |"
+        for row in trained
+        if row["name"] not in known
+    ]
     return "\n".join(lines) + "\n"
 
 
