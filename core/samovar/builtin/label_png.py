@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
-from samovar.builtin.pictures import decode
+from samovar.builtin.pictures import decode, opened
 from samovar.errors import OutputError
 from samovar.image import ArrayImage, Image, ImageInfo
 from samovar.label_prompts import prompts_from_labels
@@ -46,7 +46,7 @@ class LabelPng:
             PromptError: it is no label image, or not of this picture.
             InputError: it is damaged.
         """
-        with PIL.Image.open(path) as picture:
+        with opened(path) as picture:
             pixels = np.asarray(picture) if picture.mode == "P" else None
         if pixels is None:
             pixels, _ = decode(path)

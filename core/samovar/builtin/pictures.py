@@ -39,7 +39,7 @@ class PictureReader:
         Raises:
             InputError: not a picture, damaged, of several pages, or too large to decode safely.
         """
-        with _opened(path) as picture:
+        with opened(path) as picture:
             try:
                 pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
                 columns, rows = picture.size
@@ -117,7 +117,7 @@ def decode(path: str, orientation: int = 1) -> tuple[NDArray[Any], NDArray[np.bo
     Raises:
         InputError: the file is damaged or too large.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         try:
             picture.load()
             upright = picture if orientation == 1 else PIL.ImageOps.exif_transpose(picture)
@@ -140,7 +140,12 @@ def decode(path: str, orientation: int = 1) -> tuple[NDArray[Any], NDArray[np.bo
     return pixels, valid
 
 
-def _opened(path: str) -> PIL.Image.Image:
+def opened(path: str) -> PIL.Image.Image:
+    """The picture's header; Pillow's refusals in one line.
+
+    Raises:
+        InputError: not a picture, damaged, or too large to decode safely.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
@@ -45,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, debug = prepare(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     _make_streams_tolerant(as_json)
+    with warnings.catch_warnings():
+        if not debug and not sys.warnoptions:
+            # of libraries to programmers; what the user has to know is said in errors
+            warnings.simplefilter("ignore")
+        return _run(arguments, debug, as_json)
+
+
+def _run(arguments: list[str], debug: bool, as_json: bool) -> int:
     try:
         app = build_app(Registry() if _without_plugins(arguments) else None)
         answer = app(args=arguments, prog_name="samovar", standalone_mode=False)
