@@ -200,10 +200,19 @@ def _entry(item: SegmentedObject) -> str:
     name = item.name or f"object {item.id}"
     if item.empty:
         return f"{name}: not found"
-    sizes = {"volume_ml": "{:.1f} mL", "area_m2": "{:.1f} m²", "pixels": "{:.0f} px"}
+    sizes = {"volume_ml": "{:.1f} mL", "area_m2": "{:.1f} sq m", "pixels": "{:.0f} px"}
     size = next((f.format(item.measures[k]) for k, f in sizes.items() if k in item.measures), "")
     return f"{name}  {size}  {item.score:.2f}"
 
 
 def _font(size: int) -> Any:
+    """A font of the system with accents and symbols, else Pillow's own, which is ASCII."""
+    for name in _FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
     return ImageFont.load_default(size)
+
+
+_FONTS = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "arial.ttf", "Arial.ttf")
