@@ -42,9 +42,28 @@ def test_json_is_all_of_standard_output(model, data, capsys):
     assert model.closed
 
 
-def test_a_table_for_people(model, data, capsys):
-    assert run_eval(data=data) == 0
-    assert "mean all" in capsys.readouterr().out
+def test_a_table_for_people(model, tmp_path, capsys):
+    cells = write_set(
+        tmp_path / "a", [rectangle((40, 50), (5, 5, 25, 25))], {"0": "background", "*": "cell"}
+    )
+    assert run_eval(data=str(cells)) == 0
+    table = capsys.readouterr().out
+    assert "mean all" in table
+    assert "1.000 / 1.000 / 1 of 1" in table
+
+
+def test_the_command_line_takes_it(samovar, model, data, tmp_path):
+    record = {"path": "a", "domain": "medical", "train": False, "validation": ["002"]}
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"datasets": [record]}))
+    ran = samovar("eval", "--data", tmp_path, "--validation", "--unseen", "--clicks", 1, "--json")
+    assert ran.code == 0
+    summary = json.loads(ran.out)
+    assert summary["datasets"]["a"]["images"] == 1
+    assert summary["datasets"]["a"]["clicks"] == [1, 1]
+    refused = samovar("eval", "--data", tmp_path / "absent")
+    assert refused.code == 2
+    assert refused.out == ""
+    assert "no such file or folder" in refused.err
 
 
 def test_files_are_written_and_failures_change_the_exit_code(model, data, tmp_path, capsys):

@@ -150,7 +150,9 @@ def _print(summary: dict[str, Any]) -> None:
     from samovar.evaluation.tables import interval, percent
 
     table = Table(title=f"{summary['model'].get('name', '')} · {summary['prompt']}")
-    for column in ("", "objects", "Dice", "95 %", "IoU", "best reference", "error removed"):
+    columns = ["", "objects", "Dice", "95 %", "IoU", "best reference", "error removed"]
+    instances = any("instances" in row for row in summary["datasets"].values())
+    for column in (*columns, *["AP50 / F1 / found of true"] * instances):
         table.add_column(column, justify="left" if not column else "right")
     rows = [*summary["datasets"].items()]
     rows += [(f"domain {n}", r) for n, r in summary["domains"].items() if r]
@@ -161,6 +163,7 @@ def _print(summary: dict[str, Any]) -> None:
         table.add_row(
             name, str(row["objects"]), f"{row['dice']:.3f}", interval(row["ci"]),
             f"{row['iou']:.3f}", level, percent(row.get("error_removed")),
+            *[_found(row.get("instances"))] * instances,
         )  # fmt: skip
     console = Console()
     if not console.is_terminal:  # a file or a pipe has no width to fit
@@ -168,6 +171,12 @@ def _print(summary: dict[str, Any]) -> None:
     console.print(table)
     for note in summary["notes"]:
         sys.stderr.write(f"note: {note}\n")
+
+
+def _found(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['ap50']:.3f} / {row['f1']:.3f} / {row['predicted']} of {row['true']}"
 
 
 @contextmanager
