@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from samovar_medical.volume import (
 )
 
 LARGEST_HEADER = 1 << 22
+_GZIP_OR_ZLIB = 47
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,30 @@ def require_header(path: str, header: TextHeader) -> None:
     there = header.data_file.stat().st_size - header.data_offset
     if header.encoding in ("raw", "gzip"):
         require_bytes(path, promised, max(0, there), compressed=header.encoding == "gzip")
+    if header.encoding == "gzip":
+        _require_intact(path, header.data_file, header.data_offset, promised)
+
+
+def _require_intact(path: str, file: Path, offset: int, promised: int) -> None:
+    """Unpack once for the checksum: ITK passes over it and hands damaged voxels on."""
+    unpacked, unpacker = 0, zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        with file.open("rb") as packed:
+            packed.seek(offset)
+            while chunk := packed.read(_CHUNK):
+                while chunk and not (unpacker.eof and unpacked >= promised):
+                    if unpacker.eof:
+                        unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+                    unpacked += len(unpacker.decompress(chunk))
+                    chunk = unpacker.unused_data
+    except zlib.error as error:
+        raise InputError(
+            f"{path}: its compressed voxels are damaged: copy or export it again"
+        ) from error
+    if not unpacker.eof or unpacked < promised:
+        raise InputError(
+            f"{path}: is truncated (its compressed voxels end early): copy or export it again"
+        )
 
 
 def require_one_volume(path: str, sizes: Sequence[int], snippet: str) -> None:

@@ -32,6 +32,9 @@ _OTHER_TYPES = {
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 _LARGEST_EXTENSIONS = 1 << 24
+_FARTHEST = 1 << 40
+"""Byte at which no header's voxels start; NaN is refused with it."""
+
 _DISAGREEMENT = 0.1
 """Voxels by which sform and qform may differ at a corner before it is said."""
 
@@ -139,10 +142,10 @@ def _shape(path: str, header: Any) -> tuple[int, int, int]:
     if ndim == 1:
         raise InputError(f"{path}: is one-dimensional ({dims[0]} values), not a volume")
     if math.prod(dims[3:]) > 1:
-        text = "×".join(str(n) for n in dims)
+        text, name = "×".join(str(n) for n in dims), Path(path).as_posix()
         raise InputError(
             f"{path}: has {ndim} dimensions ({text}), one volume is needed: take one, e.g. "
-            f"python -c \"import nibabel as n; n.save(n.load('{Path(path).as_posix()}').slicer[..., 0], "
+            f"python -c \"import nibabel as n; n.save(n.load('{name}').slicer[..., 0], "
             "'one.nii.gz')\""
         )
     x, y, z = (*dims, 1)[:3]
@@ -165,7 +168,7 @@ def _offset(path: str, header: Any) -> int:
     value = float(header["vox_offset"])
     if value == 0:  # some writers leave it out; the magic says that the data follow
         return least
-    if not math.isfinite(value) or value < least or value != int(value):
+    if not least <= value < _FARTHEST or value != int(value):
         raise InputError(
             f"{path}: its header says that the voxels start at byte {value:g}: it is damaged"
         )
