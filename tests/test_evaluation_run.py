@@ -15,7 +15,7 @@ from samovar.evaluation.references import References
 from samovar.evaluation.run import Settings, evaluate, spread
 from samovar.evaluation.summary import summarise
 from samovar.evaluation.tables import flat_rows, percent, to_csv, to_markdown
-from samovar.evaluation.worst import write_worst
+from samovar.evaluation.worst import BOX_COLOUR, FOUND_COLOUR, TRUE_COLOUR, write_worst
 
 TWO = rectangle((60, 80), (5, 5, 25, 25), (30, 40, 50, 70))
 ONE = rectangle((60, 80), (10, 10, 40, 40))
@@ -166,4 +166,6 @@ def test_the_worst_objects_are_drawn(tmp_path):
     assert shown.dice < 0.75
     page = (tmp_path / "page" / "index.html").read_text()
     assert shown.file in page
-    assert (tmp_path / "page" / shown.file).is_file()
+    with Image.open(tmp_path / "page" / shown.file) as drawn:
+        colours = {colour for _, colour in drawn.getcolors(2**20)}
+    assert {TRUE_COLOUR, FOUND_COLOUR, BOX_COLOUR} <= colours

@@ -19,10 +19,12 @@ from samovar.errors import OutputError
 from samovar.evaluation.pictures import read_picture
 from samovar.evaluation.results import ObjectResult, SetResult
 from samovar.evaluation.run import Evaluation
+from samovar.grid import Region
 from samovar.masks import PixelMask
 
 TRUE_COLOUR, FOUND_COLOUR, BOX_COLOUR = (64, 220, 64), (255, 64, 64), (255, 220, 0)
 _SIDE = 480
+_LEAST = 96  # pixels of surroundings shown of the smallest object
 
 
 @dataclass(frozen=True)
@@ -62,39 +64,50 @@ def _draw(result: ObjectResult, s: SetResult, evaluation: Evaluation, folder: Pa
     case = next(c for c in s.where.cases() if c.stem == result.stem)
     picture = read_picture(case, evaluation.settings.modality)
     assert result.predicted is not None
-    canvas = Image.fromarray(picture.astype(np.uint8).transpose(1, 2, 0))
-    scale = max(1, round(_SIDE / max(canvas.size)))
-    canvas = canvas.resize((canvas.width * scale, canvas.height * scale), Image.Resampling.NEAREST)
-    pixels = np.asarray(canvas).copy()
-    shape = picture.shape[1:]
+    window = _window(result.target.mask.region, picture.shape[1:])
+    part = picture[(slice(None), *window.slices)].astype(np.uint8).transpose(1, 2, 0)
+    scale = max(1, round(_SIDE / max(window.shape)))
+    pixels = part.repeat(scale, axis=0).repeat(scale, axis=1)
     for mask, colour in ((result.target.mask, TRUE_COLOUR), (result.predicted, FOUND_COLOUR)):
-        pixels[_outline(mask, shape, scale)] = colour
+        pixels[_outline(mask, window, scale)] = colour
     canvas = Image.fromarray(pixels)
-    _draw_prompt(ImageDraw.Draw(canvas), result, scale)
+    _draw_prompt(ImageDraw.Draw(canvas), result, window, scale)
     name = f"{s.where.name}-{result.stem}-{result.target.number}.png".replace("/", "-")
     canvas.save(folder / name)
     title = f"{s.where.name} / {result.stem} · {result.target.class_name}"
     return Shown(name, title, result.dice)
 
 
-def _outline(mask: PixelMask, shape: tuple[int, ...], scale: int) -> NDArray[np.bool_]:
-    full = np.zeros(shape, dtype=bool)
-    if not mask.empty:
-        full[mask.region.slices] = mask.inside
+def _window(region: Region, shape: tuple[int, ...]) -> Region:
+    """The object and its surroundings: its box and as much again on each side, within the image."""
+    around = max(_LEAST // 2, max(region.shape))
+    start = tuple(max(0, a - around) for a in region.start)
+    stop = tuple(min(n, b + around) for b, n in zip(region.stop, shape, strict=True))
+    return Region(start, stop)
+
+
+def _outline(mask: PixelMask, window: Region, scale: int) -> NDArray[np.bool_]:
+    full = np.zeros(window.shape, dtype=bool)
+    common = mask.region.intersect(window)
+    if not mask.empty and not common.empty:
+        full[common.within(window)] = mask.inside[common.within(mask.region)]
     full = full.repeat(scale, axis=0).repeat(scale, axis=1)
-    core: NDArray[np.bool_] = ndimage.binary_erosion(full, iterations=max(1, scale))
+    core: NDArray[np.bool_] = ndimage.binary_erosion(full, iterations=min(2, scale))
     return full & ~core
 
 
-def _draw_prompt(draw: ImageDraw.ImageDraw, result: ObjectResult, scale: int) -> None:
-    prompt = result.prompt
+def _draw_prompt(
+    draw: ImageDraw.ImageDraw, result: ObjectResult, window: Region, scale: int
+) -> None:
+    prompt, (top, left) = result.prompt, window.start
     if prompt is None:
         return
     if prompt.box is not None:
-        x0, y0, x1, y1 = (round(v * scale) for v in prompt.box)
+        offset = (left, top, left, top)
+        x0, y0, x1, y1 = (round((v - o) * scale) for v, o in zip(prompt.box, offset, strict=True))
         draw.rectangle([x0, y0, x1 - 1, y1 - 1], outline=BOX_COLOUR)
     for x, y in (p[:2] for p in prompt.points):
-        cx, cy = (x + 0.5) * scale, (y + 0.5) * scale
+        cx, cy = (x - left + 0.5) * scale, (y - top + 0.5) * scale
         draw.ellipse([cx - 4, cy - 4, cx + 4, cy + 4], fill=BOX_COLOUR, outline=(0, 0, 0))
 
 
