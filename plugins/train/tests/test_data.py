@@ -12,7 +12,14 @@ from samovar_train.data.augment import crop_window, recolour, resize_to_frame, r
 from samovar_train.data.batches import Batches
 from samovar_train.data.packing import Pack, number_objects, write_pack
 from samovar_train.data.pseudo import even_regions
-from samovar_train.data.sampling import ObjectView, PromptMix, draw_prompt, jittered_box, perturbed_prior
+from samovar_train.data.sampling import (
+    ObjectView,
+    PromptMix,
+    draw_prompt,
+    extent_box,
+    jittered_box,
+    perturbed_prior,
+)
 from samovar_train.data.scenes import aerial_scene, blob_scene, ct_section
 
 
@@ -101,7 +108,7 @@ def test_prompts_fit_and_boxes_are_legal() -> None:
         assert prompt.labels or prompt.prior is not None
         if kind == "point":
             assert prompt.labels == [1] and prompt.prior is None
-    assert kinds == {"box", "box_points", "points", "point", "prior_box", "prior"}
+    assert kinds == {"box", "extent", "box_points", "points", "point", "prior_box", "prior"}
 
 
 def test_loose_boxes_contain_the_object() -> None:
@@ -112,6 +119,17 @@ def test_loose_boxes_contain_the_object() -> None:
         out = jittered_box(rng, box, 512, mix)
         assert (out[:2] <= box[:2]).all() and (out[2:] >= box[2:]).all()
         assert (np.abs(out - box) <= 0.2 * 140 + 1e-6).all()
+
+
+def test_extent_boxes_contain_the_object_and_are_not_mostly_something_else() -> None:
+    rng = np.random.default_rng(7)
+    view = ObjectView(disc(), 5.12, 512)
+    shares = []
+    for _ in range(100):
+        x0, y0, x1, y1 = extent_box(rng, view, 0.27)
+        assert x0 <= view.box[0] and y0 <= view.box[1] and x1 >= view.box[2] and y1 >= view.box[3]
+        shares.append(view.soft.sum() * 16 / ((x1 - x0) * (y1 - y0)))
+    assert min(shares) >= 0.26 and np.std(shares) > 0.05
 
 
 def test_prior_is_nearly_right_and_not_right() -> None:

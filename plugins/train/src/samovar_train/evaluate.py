@@ -112,7 +112,7 @@ class Picture:
         prompts = {
             "point_coords": coords,
             "point_labels": tokens,
-            "mask_input": np.asarray(prior, np.float32) if given else np.zeros((n, 1, 128, 128), np.float32),
+            "mask_input": np.asarray(prior, np.float32) if given else np.zeros((n, 1, FRAME // 4, FRAME // 4), np.float32),
             "has_mask_input": np.full((n, 1), float(given), np.float32),
         }
         masks, quality = self.model.decode(self.taps, prompts)

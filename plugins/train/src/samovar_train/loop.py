@@ -198,6 +198,7 @@ def train(
     """What `run` does in one process; only rank 0 averages weights, logs, validates and saves."""
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
+    parent = os.getppid()
     recipe.run.mkdir(parents=True, exist_ok=True)
     dataset = Batches(
         recipe.pack, recipe.seed, recipe.sizes_in_steps(), recipe.images // recipe.processes,
@@ -239,6 +240,8 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         figures = training_step(model, batch, recipe, step)
         if recipe.processes > 1:
+            if os.getppid() != parent:  # an orphan must not go on writing checkpoints
+                raise SystemExit("the process that started this run is gone")
             average_gradients(model, recipe.processes)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimiser.step()

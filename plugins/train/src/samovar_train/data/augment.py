@@ -17,7 +17,7 @@ def crop_window(
     shape: tuple[int, int],
     anchor: tuple[int, int, int, int],
     size: int,
-    whole: float = 0.45,
+    whole: float = 0.55,
 ) -> tuple[int, int, int, int]:
     """A window y0, x0, y1, x1 of a picture that shows (most of) the anchor's bounds.
 
@@ -96,7 +96,7 @@ def recolour(
     rng: np.random.Generator, image: NDArray[np.uint8], noise_bank: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
     """`(h, w)` or `(h, w, 3)` uint8 → `(h, w, 3)` uint8 with other tones, noise, bias and colours."""
-    strength = float(rng.choice([0.0, 0.6, 1.0, 1.5], p=[0.15, 0.35, 0.35, 0.15]))
+    strength = float(rng.choice([0.0, 0.6, 1.0, 1.5], p=[0.3, 0.35, 0.25, 0.1]))
     grey = image.ndim == 2
     if not grey and rng.random() < 0.12:
         image = image.astype(np.float32).mean(-1).astype(np.uint8)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from samovar_train.data.catalogue import shared_data
+from samovar_train.data.echoes import echo_scene
 from samovar_train.data.packing import Item, Pack, write_pack
 from samovar_train.data.pseudo import even_regions
 from samovar_train.data.scenes import aerial_scene, blob_scene, ct_section
@@ -34,7 +35,12 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
             yield Item(name, f"{item.source}/{item.stem}/{k}", item.image, labels, table, item.domain, "pseudo")
     yield from banepa_items(data)
     yield from volume_items(data)
-    makers = {"generated_ct": ct_section, "generated_aerial": aerial_scene, "generated_blobs": blob_scene}
+    makers = {
+        "generated_ct": ct_section,
+        "generated_aerial": aerial_scene,
+        "generated_blobs": blob_scene,
+        "generated_echoes": echo_scene,
+    }
     for number, (name, make) in enumerate(makers.items()):
         for i in range(scenes.get(name, 0)):
             item = make(np.random.default_rng([seed, 11, number, i]))

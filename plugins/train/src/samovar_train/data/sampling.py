@@ -19,17 +19,18 @@ from scipy import ndimage
 class PromptMix:
     """How often each kind of prompt is drawn; the numbers are relative weights."""
 
-    box: float = 0.50
-    box_points: float = 0.08
-    points: float = 0.18
+    box: float = 0.48
+    extent: float = 0.10
+    box_points: float = 0.06
+    points: float = 0.13
     prior_box: float = 0.19
-    prior: float = 0.05
-    tight: float = 0.45  # of boxes: exact or within a pixel or two
-    loose: float = 0.25  # of boxes: up to 20 % larger; the remainder is jittered both ways
+    prior: float = 0.04
+    tight: float = 0.75  # of boxes: exact or within a pixel or two
+    loose: float = 0.10  # of boxes: up to 20 % larger; the remainder is jittered both ways
 
     @property
     def kinds(self) -> tuple[list[str], NDArray[np.float64]]:
-        names = ["box", "box_points", "points", "prior_box", "prior"]
+        names = ["box", "extent", "box_points", "points", "prior_box", "prior"]
         weights = np.array([getattr(self, n) for n in names], float)
         return names, weights / weights.sum()
 
@@ -70,8 +71,23 @@ def jittered_box(
     elif draw < mix.tight + mix.loose:
         shift = rng.uniform(0, 0.2, 4) * extent * np.array([-1, -1, 1, 1])
     else:
-        shift = np.clip(rng.normal(0, 0.07, 4), -0.2, 0.2) * extent
+        shift = np.clip(rng.normal(0, 0.05, 4), -0.2, 0.2) * extent
     return legal_box(box + shift, size)
+
+
+def extent_box(
+    rng: np.random.Generator, view: "ObjectView", least: float
+) -> NDArray[np.float64]:
+    """The sides of a 3-D box: the object lies anywhere in it and fills at least the share `least`."""
+    box = view.box
+    extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    area = float(view.soft.sum()) * 16
+    for reach in (rng.choice([0.4, 0.8, 1.4]), 0.6, 0.3):
+        grow = rng.uniform(0, reach, 4) * (rng.random(4) < 0.65)
+        grown = legal_box(box + grow * extent * np.array([-1, -1, 1, 1]), view.size)
+        if area >= least * (grown[2] - grown[0]) * (grown[3] - grown[1]):
+            return grown
+    return legal_box(box, view.size)
 
 
 def legal_box(box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -170,12 +186,12 @@ def draw_prompt(
     prompt = Prompt()
     if kind in ("box", "box_points"):
         prompt.add_box(jittered_box(rng, view.box, view.size, mix))
+    elif kind == "extent":
+        prompt.add_box(extent_box(rng, view, 0.27))
     elif kind == "prior_box":
         prompt.prior = perturbed_prior(rng, view.soft)
-        if rng.random() < 0.5:  # the extent of the object in all its slices
-            extent = np.array([view.box[2] - view.box[0], view.box[3] - view.box[1]] * 2)
-            grow = rng.uniform(0, rng.choice([0.15, 0.6, 1.2]), 4) * extent * np.array([-1, -1, 1, 1])
-            prompt.add_box(legal_box(view.box + grow, view.size))
+        if rng.random() < 0.6:
+            prompt.add_box(extent_box(rng, view, 0.08))
         else:
             prompt.add_box(jittered_box(rng, view.box, view.size, mix))
     elif kind == "prior":

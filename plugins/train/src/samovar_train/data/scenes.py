@@ -47,7 +47,8 @@ def blob(
     return inside
 
 
-# name: centre y, centre x, radius y, radius x (shares of the body's half axes), mean HU, deviation
+# name: centre y, centre x, radius y, radius x (shares of the body's half axes), then mean HU and
+# deviation with contrast medium; without it organs differ by little, as UNENHANCED says
 ORGANS = {
     "liver": (-0.15, -0.42, 0.48, 0.42, 105, 22),
     "stomach": (-0.35, 0.35, 0.22, 0.26, 35, 35),
@@ -63,6 +64,29 @@ ORGANS = {
     "bowel c": (-0.1, 0.3, 0.13, 0.12, 25, 45),
     "heart": (-0.25, 0.1, 0.35, 0.38, 140, 50),
 }
+UNENHANCED = {
+    "liver": (56, 9), "stomach": (30, 20), "spleen": (48, 6), "kidney right": (33, 5),
+    "kidney left": (33, 5), "aorta": (42, 6), "cava": (40, 6), "gallbladder": (10, 8),
+    "pancreas": (38, 8), "bowel a": (30, 20), "bowel b": (28, 22), "bowel c": (30, 20), "heart": (42, 6),
+}  # fmt: skip
+
+
+def organ(
+    rng: np.random.Generator, name: str, shape: tuple[int, int], centre: tuple[float, float], radii: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """The outline of one organ: the liver with a left lobe, the spleen hollowed, vessels round."""
+    vessel = name in ("aorta", "cava")
+    angle = rng.normal(0, 0.15 if vessel else 0.6)
+    wobble = 0.05 if vessel else rng.uniform(0.1, 0.45)
+    part = blob(rng, shape, centre, (max(radii[0], 2), max(radii[1], 2)), angle, rng.uniform(1.7, 2.8), wobble)
+    if name == "liver" and rng.random() < 0.6:
+        left = (centre[0] - rng.uniform(0.1, 0.5) * radii[0], centre[1] + rng.uniform(0.6, 1.1) * radii[1])
+        part |= blob(rng, shape, left, (radii[0] * rng.uniform(0.3, 0.55), radii[1] * rng.uniform(0.6, 1.0)), rng.normal(0, 0.3), 2, 0.2)
+    if name in ("liver", "spleen") and rng.random() < 0.5:  # where a neighbour presses in
+        towards = np.sign(shape[1] / 2 - centre[1]) * rng.uniform(0.6, 1.1)
+        dent = (centre[0] + rng.normal(0.2, 0.4) * radii[0], centre[1] + towards * radii[1])
+        part &= ~blob(rng, shape, dent, (radii[0] * rng.uniform(0.3, 0.7), radii[1] * rng.uniform(0.3, 0.7)), 0)
+    return part
 
 
 def ct_section(rng: np.random.Generator) -> Item:
@@ -82,7 +106,10 @@ def ct_section(rng: np.random.Generator) -> Item:
     cavity = blob(rng, shape, (cy, cx), (ry * inner_share, rx * inner_share), 0, 2.2, 0.08) & muscle
     hu[cavity] = rng.uniform(-110, -60) + 25 * smooth_noise(rng, shape, width / 20)[cavity]
     labels = np.zeros(shape, np.int32)
-    thorax = rng.random() < 0.25
+    thorax, plain = rng.random() < 0.2, rng.random() < 0.45
+    if not thorax and rng.random() < 0.25:  # the lungs' base around the dome of the liver
+        base = blob(rng, shape, (cy, cx), (ry * inner_share * 0.95, rx * inner_share * 0.95), 0, 2.2, 0.3) & cavity
+        hu[base] = rng.uniform(-900, -750)
     names = [n for n in ORGANS if n not in ("heart",)]
     if thorax:
         hu[cavity] = rng.uniform(20, 50)
@@ -108,16 +135,13 @@ def ct_section(rng: np.random.Generator) -> Item:
         scale = rng.uniform(0.6, 1.25)
         centre = (cy + (oy + rng.normal(0, 0.06)) * ry * inner_share, cx + (ox + rng.normal(0, 0.06)) * rx * inner_share)
         radii = (sy * ry * scale * rng.uniform(0.8, 1.25), sx * rx * scale * rng.uniform(0.8, 1.25))
-        round_ = name in ("aorta", "cava")
-        part = blob(
-            rng, shape, centre, (max(radii[0], 2), max(radii[1], 2)), rng.normal(0, 0.15 if round_ else 0.6),
-            rng.uniform(1.7, 2.8), 0.05 if round_ else rng.uniform(0.1, 0.45),
-        )
-        part &= cavity & (labels == 0)
+        if plain:
+            mean, spread = UNENHANCED[str(name)]
+        part = organ(rng, str(name), shape, centre, radii) & cavity & (labels == 0)
         if part.sum() < 12:
             continue
         value = rng.normal(mean, spread)
-        texture = smooth_noise(rng, shape, rng.uniform(2, width / 12)) * rng.uniform(1, 9)
+        texture = smooth_noise(rng, shape, rng.uniform(2, width / 12)) * rng.uniform(1, 4 if plain else 9)
         hu[part] = value + texture[part]
         labels[part] = labels.max() + 1
         drawn.append(name)
@@ -135,7 +159,7 @@ def ct_section(rng: np.random.Generator) -> Item:
                 spot = (centre[0] + rng.normal(0, 0.5) * radii[0], centre[1] + rng.normal(0, 0.5) * radii[1])
                 r = rng.uniform(0.03, 0.14) * radii[1]
                 lesion = blob(rng, shape, spot, (r, r * rng.uniform(0.6, 1.8)), rng.uniform(0, 3)) & part
-                hu[lesion] = value + rng.choice([-45, -25, 30, 50])
+                hu[lesion] = value + rng.choice([-40, -20, 25, 40]) * (0.5 if plain else 1)
     hu[arch | bone] = rng.uniform(180, 420) + 60 * smooth_noise(rng, shape, width / 60)[arch | bone]
     labels[arch | bone] = 0
     if bone.sum() > 12:
