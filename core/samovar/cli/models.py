@@ -94,13 +94,24 @@ def _plain(value: Any) -> Any:
 
 def _print_record(record: dict[str, Any], indent: str = "") -> None:
     for key, value in record.items():
-        if value in (None, "", [], {}):
+        if value in (None, "", [], {}, False):
             continue
-        label = f"{indent}{key.replace('_', ' ')}"
+        # a file's name is no word of ours to be spelt out
+        label = indent + (key if "." in key else key.replace("_", " "))
         if isinstance(value, dict):
             print_line(f"{label}:")
             _print_record(value, indent + "  ")
-        elif isinstance(value, list):
-            print_line(f"{label}: {', '.join(map(str, value))}")
+        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            print_line(f"{label}:")
+            for item in value:
+                print_line(f"{indent}  - {_in_line(item)}")
         else:
-            print_line(f"{label}: {value}")
+            print_line(f"{label}: {_in_line(value)}")
+
+
+def _in_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{k.replace('_', ' ')}: {_in_line(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_line(v) for v in value)
+    return str(value)

@@ -152,6 +152,8 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
     carried = {key for item in objects for key in item.attributes}
     measures = [k for k in _columns(rows) if k not in hidden | carried]
     columns = ["label", "name", *(_HEADINGS.get(k, k) for k in measures), "score"]
+    if not rows:
+        say("no object was found")
     print_table(
         columns,
         [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows],
