@@ -80,7 +80,56 @@ HOOKS = {
     "a bad option": (
         "return [FormatSpec(name='x', target='a:b', reads=True, options=('--x',))]",
         "spec",
-        "not an OptionSpec",
+        "holds a str among its OptionSpecs",
+    ),
+    "options that are no tuple": (
+        "return [FormatSpec(name='x', target='a:b', reads=True, options=None)]",
+        "spec",
+        "options is None, not a tuple",
+    ),
+    "a summary that is no text": (
+        "return [FormatSpec(name='x', target='a:b', reads=True, summary=3)]",
+        "spec",
+        "summary is an int, not a str",
+    ),
+    "a name that is no text": (
+        "return [FormatSpec(name=None, target='a:b', reads=True)]",
+        "spec",
+        "name is None, not a str",
+    ),
+    "suffixes that are no texts": (
+        "return [FormatSpec(name='x', target='a:b', reads=True, suffixes=(1,))]",
+        "spec",
+        "cannot be understood",
+    ),
+    "an option that is a keyword": (
+        "return [FormatSpec(name='x', target='a:b', reads=True,"
+        " options=(OptionSpec('--class', ''),))]",
+        "spec",
+        "no name that Python allows",
+    ),
+    "an option without dashes": (
+        "return [FormatSpec(name='x', target='a:b', reads=True, options=(OptionSpec('c', ''),))]",
+        "spec",
+        "not of the form '--some-name'",
+    ),
+    "an option of a strange type": (
+        "return [FormatSpec(name='x', target='a:b', reads=True,"
+        " options=(OptionSpec('--c', '', list),))]",
+        "spec",
+        "type must be str, int, float or bool",
+    ),
+    "an option of the host": (
+        "return [FormatSpec(name='x', target='a:b', reads=True,"
+        " options=(OptionSpec('--help', ''),))]",
+        "spec",
+        "is the host's own",
+    ),
+    "one option twice": (
+        "return [FormatSpec(name='x', target='a:b', reads=True,"
+        " options=(OptionSpec('--c', ''),) * 2)]",
+        "spec",
+        "more than one option or argument 'c'",
     ),
     "one name twice": (
         "return [FormatSpec(name='x', target='a:b', reads=True)] * 2",
@@ -117,7 +166,7 @@ def test_hook_that_answers_nonsense(site, case):
         "broken-one",
         f"""
     from samovar import hookimpl
-    from samovar.specs import CommandSpec, FormatSpec, PromptGeneratorSpec
+    from samovar.specs import CommandSpec, FormatSpec, OptionSpec, PromptGeneratorSpec
     PLUGIN_API = (1, 0)
 
     @hookimpl

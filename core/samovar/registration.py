@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from keyword import iskeyword
 from typing import Any
 
 from samovar.naming import NAME, TARGET
 from samovar.specs import (
     AdapterSpec,
+    ArgumentSpec,
     CommandSpec,
     DecoderSpec,
     EncoderSpec,
@@ -32,6 +36,9 @@ HOOK_KINDS: dict[str, type[Spec]] = {
 }
 """Hook → the kind of spec that it lists."""
 
+RESERVED_KEYS = ("help", "debug")
+"""Options that every command has from the host."""
+
 
 def check_specs(hook: str, answer: Any) -> tuple[list[Spec], list[str]]:
     """Split what ``hook`` returned into good specs and causes of complaint, one line each."""
@@ -44,7 +51,7 @@ def check_specs(hook: str, answer: Any) -> tuple[list[Spec], list[str]]:
         if not isinstance(item, kind):
             causes.append(f"{hook} returned a list with {_article(item)} in it: {kind.__name__}s")
             continue
-        found = list(_complaints(item))
+        found = _all_complaints(item)
         causes += [f"{hook}: {item.kind} {item.name!r}: {cause}" for cause in found]
         if not found:
             good.append(item)
@@ -59,27 +66,72 @@ def _article(value: Any) -> str:
     return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
+def _all_complaints(spec: Spec) -> list[str]:
+    """Every complaint; where a field has the wrong type, no further question is asked."""
+    wrong = list(_type_complaints(spec))
+    if wrong:
+        return wrong
+    try:
+        return list(_complaints(spec))
+    except Exception as error:
+        return [f"cannot be understood: {type(error).__name__}: {error}"]
+
+
+def _type_complaints(record: Any) -> Iterator[str]:
+    """Fields whose value is not of the type of their default."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        plain = field.default is not MISSING and field.default is not None
+        wanted = type(field.default) if plain and field.name != "default" else None
+        if field.name in ("name", "help"):
+            wanted = str
+        if wanted in (str, tuple, bool) and not isinstance(value, wanted):
+            yield f"{field.name} is {_article(value)}, not a {wanted.__name__}"
+
+
 def _complaints(spec: Spec) -> Iterator[str]:
-    words = spec.name.split(" ") if isinstance(spec.name, str) else []
+    words = spec.name.split(" ")
     allowed = 2 if isinstance(spec, CommandSpec) else 1
     if not 1 <= len(words) <= allowed or not all(NAME.fullmatch(w) for w in words):
         yield "a name is lower-case letters, digits and . _ - between them"
     bundle = spec.bundle if isinstance(spec, EncoderSpec) else ""
-    if not bundle and not (isinstance(spec.target, str) and TARGET.fullmatch(spec.target)):
+    if not bundle and not TARGET.fullmatch(spec.target):
         yield f"target {spec.target!r} is not 'package.module:Name'"
-    yield from _option_complaints(spec)
+    yield from _parameter_complaints(spec)
     if isinstance(spec, FormatSpec):
         yield from _format_complaints(spec)
 
 
-def _option_complaints(spec: Spec) -> Iterator[str]:
-    for option in spec.options:
-        if not isinstance(option, OptionSpec):
-            yield f"its options hold {_article(option)}, not an OptionSpec"
-        elif not option.name.startswith("--") or not option.key.isidentifier():
-            yield f"option {option.name!r} is not of the form '--some-name'"
-        elif option.type not in (str, int, float, bool):
-            yield f"option {option.name}: type must be str, int, float or bool"
+def _parameter_complaints(spec: Spec) -> Iterator[str]:
+    arguments = spec.arguments if isinstance(spec, CommandSpec) else ()
+    keys: list[str] = []
+    for kind, records in ((ArgumentSpec, arguments), (OptionSpec, spec.options)):
+        for record in records:
+            if not isinstance(record, kind):
+                yield f"holds {_article(record)} among its {kind.__name__}s"
+                continue
+            wrong = list(_type_complaints(record))
+            yield from (f"{kind.__name__} {record.name!r}: {cause}" for cause in wrong)
+            if not wrong:
+                keys.append(record.key)
+                yield from _name_complaints(record)
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    yield from (f"has more than one option or argument {key!r}" for key in twice)
+
+
+def _name_complaints(record: ArgumentSpec | OptionSpec) -> Iterator[str]:
+    what = f"{type(record).__name__} {record.name!r}"
+    if isinstance(record, OptionSpec):
+        if not re.fullmatch(r"--[a-z0-9]+(-[a-z0-9]+)*", record.name):
+            yield f"{what} is not of the form '--some-name'"
+        if record.short and not re.fullmatch(r"-[a-zA-Z]", record.short):
+            yield f"{what}: short is {record.short!r}, not of the form '-o'"
+    if isinstance(record, OptionSpec) and record.key in RESERVED_KEYS:
+        yield f"{what} is the host's own"
+    if not record.key.isidentifier() or iskeyword(record.key):
+        yield f"{what}: its keyword {record.key!r} is no name that Python allows"
+    if record.type not in (str, int, float, bool):
+        yield f"{what}: type must be str, int, float or bool"
 
 
 def _format_complaints(spec: FormatSpec) -> Iterator[str]:

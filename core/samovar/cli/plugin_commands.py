@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from samovar.cli.signatures import Function, command_function
+from samovar.discovery import one_line
 from samovar.errors import UsageError
 from samovar.plugins import Problem, Registry
 from samovar.specs import CommandSpec
@@ -32,7 +33,12 @@ def attach_commands(
     reserved = set(taken)
     asked_twice = set()
     for spec in specs:
-        function = command_function(registry, spec)
+        try:
+            function = command_function(registry, spec)
+        except Exception as error:
+            cause = f"command {spec.name!r} cannot be offered: {one_line(error)}"
+            registry.report(Problem(spec.distribution, "", "", "option", cause))
+            continue
         if spec.name in reserved or spec.name in first_words:
             cause = f"command {spec.name!r} is taken: call it as samovar {canonical_word(spec)}"
             registry.report(Problem(spec.distribution, "", "", "option", cause))
