@@ -131,6 +131,6 @@ def test_what_cannot_be_meant_is_refused(text, options):
         Asking.parse(text, **options)
 
 
-def test_a_generator_comes_with_its_options():
-    asking = Asking.parse("auto:grid:points=8,min-area=20")
-    assert asking.generator_call == ("grid", {"points": "8", "min_area": "20"})
+def test_a_generator_is_named_with_its_options():
+    asking = Asking.parse("auto:grid:points=8")
+    assert (asking.prompt, asking.generator) == ("auto", "grid:points=8")

@@ -16,9 +16,31 @@ from samovar.evaluation.run import Settings, evaluate, spread
 from samovar.evaluation.summary import summarise
 from samovar.evaluation.tables import flat_rows, percent, to_csv, to_markdown
 from samovar.evaluation.worst import BOX_COLOUR, FOUND_COLOUR, TRUE_COLOUR, write_worst
+from samovar.grid import Grid
+from samovar.masks import PixelMask
+from samovar.objects import Objects, SegmentedObject
 
 TWO = rectangle((60, 80), (5, 5, 25, 25), (30, 40, 50, 70))
 ONE = rectangle((60, 80), (10, 10, 40, 40))
+
+
+@pytest.fixture
+def generator(site):
+    """A made-up distribution with one generator and one option."""
+    site.install(
+        "corner-maker",
+        """
+        from samovar import hookimpl
+        from samovar.specs import OptionSpec, PromptGeneratorSpec
+
+        PLUGIN_API = (1, 0)
+
+        @hookimpl
+        def samovar_prompt_generators():
+            option = OptionSpec("--margin", "px", int, 1)
+            return [PromptGeneratorSpec(name="corners", target="nowhere:X", options=(option,))]
+        """,
+    )
 
 
 def frame(shape=(60, 80)) -> np.ndarray:
@@ -125,6 +147,49 @@ def test_labels_of_another_shape_are_refused(tmp_path):
     [failure] = evaluate(str(tmp_path / "a"), BoxModel(), Settings()).failures
     assert "(30, 30)" in failure
     assert "(60, 80)" in failure
+
+
+def test_a_set_in_which_nothing_was_measured_is_noted(tmp_path):
+    write_set(tmp_path / "a", [rectangle((60, 80), (0, 0, 3, 3))])  # 9 px: no object
+    evaluation = evaluate(str(tmp_path), BoxModel(), Settings())
+    assert evaluation.notes == ("a: no object was measured",)
+    assert summarise(evaluation) == {"datasets": {}, "domains": {}, "means": {}}
+
+
+def test_an_unknown_generator_or_option_is_refused_before_anything_runs(tmp_path, generator):
+    write_set(tmp_path / "a", [ONE])
+    for wrong in ("auto:corner", "auto:corners:pints=3", "auto:corners:margin=x"):
+        model = BoxModel()
+        with pytest.raises(UsageError):
+            evaluate(str(tmp_path), model, Settings(Asking.parse(wrong)))
+        assert model.encoded == 0
+
+
+def test_what_a_generator_finds_is_matched_with_the_truth(tmp_path, generator, monkeypatch):
+    labels = rectangle((60, 80), (5, 5, 25, 25))
+    labels[30:50, 40:70] = 7
+    write_set(tmp_path / "cells", [labels], {"0": "background", "*": "cell"})
+    asked = {}
+
+    def segment(path, **options):
+        asked.update(options)
+        items = tuple(
+            SegmentedObject.from_mask(i, PixelMask.of(mask), score=score)
+            for i, (mask, score) in enumerate(
+                [(labels == 1, 0.6), (np.roll(labels == 1, 40, axis=1), 0.9)], start=1
+            )
+        )
+        return Objects(Grid((60, 80), np.eye(3)), items)
+
+    monkeypatch.setattr("samovar.api.segment", segment)
+    settings = Settings(Asking.parse("auto:corners:margin=3"))
+    row = summarise(evaluate(str(tmp_path), BoxModel(), settings))["datasets"]["cells"]
+    assert asked["auto"] == "corner-maker/corners"
+    assert asked["auto_options"] == {"margin": 3}
+    assert row["instances"] == {
+        "ap50": 0.25, "f1": 0.5, "predicted": 2, "true": 2, "count_error": 0
+    }  # fmt: skip
+    assert 0.5 <= row["dice"] < 0.75  # one object wholly, the other at best in part
 
 
 def test_limit_spreads_over_the_stems():

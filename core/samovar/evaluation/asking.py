@@ -29,7 +29,7 @@ class Asking:
 
     prompt: Kind = "box"
     generator: str = ""
-    """What follows ``auto:``."""
+    """What follows ``auto:``: ``NAME[:key=value,…]``."""
     jitter: float = 0.0
     """Each edge of a box is moved by up to this share of the box's size."""
     clicks: int = 0
@@ -59,13 +59,6 @@ class Asking:
             first: Kind = "point" if text == "point" else "center"
             return cls(first, "", 0.0, clicks, seed)
         raise UsageError(f"--prompt {text!r}: choose box, point, center or auto:GENERATOR")
-
-    @property
-    def generator_call(self) -> tuple[str, dict[str, str]]:
-        """Name and options of the generator, from ``NAME[:k=v,…]``."""
-        name, _, rest = self.generator.partition(":")
-        pairs = [part.partition("=") for part in rest.split(",") if part]
-        return name, {key.strip().replace("-", "_"): value.strip() for key, _, value in pairs}
 
     def first(self, target: Target, key: str, shape: tuple[int, ...]) -> Prompt:
         """The first prompt of an object in an image of ``shape`` (array order).

@@ -168,7 +168,8 @@ def _print(summary: dict[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:  # a file or a pipe has no width to fit
         console.width = 120
-    console.print(table)
+    if rows:
+        console.print(table)
     for note in summary["notes"]:
         sys.stderr.write(f"note: {note}\n")
 

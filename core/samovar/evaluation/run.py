@@ -15,6 +15,8 @@ from samovar.evaluation.references import References
 from samovar.evaluation.results import CaseResult, ObjectResult, SetResult
 from samovar.evaluation.sets import Case, EvaluationSet, choose, find_sets
 from samovar.evaluation.volumes import answers_of, evaluate_volume
+from samovar.options import split_selector, typed_options
+from samovar.plugins import registry
 
 Progress = Callable[[str, int, int], None]
 """Called with the set's name, cases done and cases to do."""
@@ -83,6 +85,8 @@ def evaluate_sets(
     references = references if references is not None else References()
     notes = list(notes)
     usable = []
+    if settings.asking.prompt == "auto":
+        find_generator(settings.asking.generator)  # refused before anything runs
     for where in sets:
         unpaired = where.unpaired()
         if unpaired:
@@ -95,6 +99,7 @@ def evaluate_sets(
     if not usable:
         raise UsageError("; ".join(notes))
     results = [evaluate_set(where, model, settings, references, progress) for where in usable]
+    notes += [f"{s.where.name}: no object was measured" for s in results if not s.objects]
     return Evaluation(settings, tuple(results), tuple(notes))
 
 
@@ -143,7 +148,7 @@ def evaluate_case(
         )
     from samovar import api
 
-    name, options = settings.asking.generator_call
+    name, options = find_generator(settings.asking.generator)
     generated = api.segment(
         str(case.image), model=model, auto=name, auto_options=options, modality=settings.modality
     )
@@ -151,6 +156,17 @@ def evaluate_case(
     masks = answers_of(generated, [o.id for o in kept])
     scores = [o.score for o in kept]
     return evaluate_generated(where, case, picture, masks, scores, references)
+
+
+def find_generator(selector: str) -> tuple[str, dict[str, Any]]:
+    """``NAME[:key=value,…]`` → its canonical name and its typed options.
+
+    Raises:
+        UsageError: an unknown name or option, with the nearest.
+    """
+    name, given = split_selector(selector)
+    spec = registry().find("prompt-generator", name)
+    return spec.canonical, typed_options(spec, given)
 
 
 def spread(cases: list[Case], limit: int) -> list[Case]:
