@@ -94,7 +94,23 @@ def _blocks(labels: Image) -> Iterator[tuple[Region, NDArray[np.generic]]]:
 
 
 def _bounds(block: NDArray[np.generic], source: str) -> Iterator[tuple[int, Region]]:
-    values, places = np.unique(block, return_inverse=True)
+    low, high = block.min(), block.max()
+    whole = block.dtype.kind in "bui" or bool((block == np.rint(block)).all())
+    if whole and low >= 0 and high <= MOST_OBJECTS:
+        # the common case, without sorting every pixel
+        values = np.arange(1, int(high) + 1)
+        found = ndimage.find_objects(block.astype(np.uint16))
+    else:
+        values, places = np.unique(block, return_inverse=True)
+        _require_labels(values, source)
+        found = ndimage.find_objects(places.reshape(block.shape) + 1)
+    for value, slices in zip(values, found, strict=True):
+        if value > 0 and slices is not None:
+            start, stop = (tuple(getattr(s, end) for s in slices) for end in ("start", "stop"))
+            yield int(value), Region(start, stop)
+
+
+def _require_labels(values: NDArray[np.generic], source: str) -> None:
     if not np.isfinite(values).all() or (values != np.rint(values)).any() or values.min() < 0:
         raise PromptError(
             f"{source}: is an image, not a label image: its values run from {values.min():g} to "
@@ -102,10 +118,6 @@ def _bounds(block: NDArray[np.generic], source: str) -> Iterator[tuple[int, Regi
         )
     if len(values) > MOST_OBJECTS + 1:
         raise _intensities(source, len(values))
-    found = ndimage.find_objects(places.reshape(block.shape) + 1)
-    for value, slices in zip(values, found, strict=True):
-        if value > 0 and slices is not None:
-            yield int(value), Region(tuple(s.start for s in slices), tuple(s.stop for s in slices))
 
 
 def _check_values(labels: Image, boxes: dict[int, Region], marked: int) -> None:
