@@ -299,6 +299,14 @@ def test_unknown_name_gives_the_nearest(site):
         Registry.discover().find("prompt-generator", "zzz")
 
 
+def test_nothing_of_a_kind_says_where_to_get_it(site, monkeypatch):
+    site.install("b-maker", good("steady"))
+    monkeypatch.setenv("SAMOVAR_PLUGINS", "samovar")
+    message = r"no plugin offers one: pip install samovar-laptop \(blocked: b-maker"
+    with pytest.raises(UsageError, match=message):
+        registry().find("encoder", "tiny")
+
+
 def test_distribution_found_twice_counts_once(site, tmp_path, monkeypatch):
     site.install("well-behaved", good("steady"))
     again = type(site)(tmp_path / "again")

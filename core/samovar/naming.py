@@ -32,6 +32,13 @@ KIND_WORDS = {
 }
 """What a person calls each kind of spec."""
 
+BROUGHT_BY = {
+    "encoder": "samovar-laptop",
+    "runtime": "samovar-laptop",
+    "prompt-generator": "samovar-selfprompt",
+}
+"""Where to find a first one of a kind."""
+
 
 def nearest(name: str, names: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
     """The names most like ``name``, best first, letter case ignored."""
@@ -72,7 +79,8 @@ def choose(specs: Sequence[S], kind: str, name: str, hint: str = "") -> S:
         choices = " or ".join(s.canonical for s in found)
         raise UsageError(f"the {word} name {name!r} is ambiguous: write {choices}")
     if not specs:
-        raise UsageError(f"no {word} {name!r}: no installed plugin offers one{hint}")
+        remedy = f": pip install {BROUGHT_BY[kind]}" if kind in BROUGHT_BY else ""
+        raise UsageError(f"no {word} {name!r}: no plugin offers one{remedy}{hint}")
     alike = nearest(name, [s.name for s in specs] + [s.canonical for s in specs])
     alike = alike or sorted({s.name for s in specs})[:8]
     label = "nearest" if nearest(name, alike) else "there are"

@@ -99,9 +99,14 @@ class Registry:
         Raises:
             UsageError: unknown (with the nearest names) or ambiguous (with all canonical names).
         """
+        return choose(self.specs(kind), kind, name, self._hint())
+
+    def _hint(self) -> str:
+        """Why a name that ought to be there might be missing."""
         broken = sorted({p.distribution for p in self._problems})
+        blocked = sorted({p.distribution for p in self._plugins if p.state == "blocked"})
         hint = f" ({', '.join(broken)} has problems: samovar plugins list)" if broken else ""
-        return choose(self.specs(kind), kind, name, hint)
+        return hint + (f" (blocked: {', '.join(blocked)})" if blocked else "")
 
     def load(self, spec: Spec, **options: Any) -> Any:
         """Import the target of ``spec`` and call it with ``options``.
