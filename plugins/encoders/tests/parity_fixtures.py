@@ -47,11 +47,12 @@ class Comparison:
         return f"{self.verdict}: {numbers}"
 
 
-def layout(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Keys and shapes of upstream's state dict."""
+def layout(record: ModelRecord, folder: Path) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of upstream's state dict, less those that the record leaves out."""
     entries = json.loads((folder / "layout.json").read_text())
     keys = entries.get("module_keys") or entries["keys"]
-    return {key: tuple(shape) for key, shape, *_ in keys}
+    left_out = record.optional_keys or ("\0",)
+    return {key: tuple(shape) for key, shape, *_ in keys if not key.startswith(left_out)}
 
 
 def squeeze(array: np.ndarray) -> np.ndarray:
@@ -67,6 +68,12 @@ def sampled(array: np.ndarray, shape: tuple[int, ...], theirs: np.ndarray) -> np
     assert array.shape == tuple(shape), (array.shape, shape)
     rows, cols = (-(-full // part) for full, part in zip(shape[-2:], theirs.shape[-2:], strict=True))
     return array[..., ::rows, ::cols]
+
+
+def strided(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Every n-th element along each axis, n as the shapes demand."""
+    steps = (-(-full // part) for full, part in zip(array.shape, shape, strict=True))
+    return array[tuple(slice(None, None, step) for step in steps)]
 
 
 def compare_features(fixture: np.lib.npyio.NpzFile, predictor: Predictor, out: Comparison) -> None:
@@ -134,6 +141,11 @@ def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Compar
     predictor = Predictor(model, record)
     predictor.set_image(fixture_picture(fixture, record))
     compare_features(fixture, predictor, out)
+    for kind, key in (("hr0", "high_res_0"), ("hr1", "high_res_1")):
+        if f"{kind}_sub" in fixture.files:
+            theirs = fixture[f"{kind}_sub"]
+            ours = strided(predictor.features[key].numpy()[0], theirs.shape)
+            out.add("emb", ours, theirs, fixture[f"{kind}_stats"][1])
     for tag in ("p1", "p2", "p3"):
         if f"{tag}_points" not in fixture.files and f"{tag}_box" not in fixture.files:
             continue
@@ -149,5 +161,11 @@ def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Compar
     if "auto_low_res9" in fixture.files:
         answer = predictor.predict()
         compare_answer(fixture, "auto", "9", answer.masks, answer.quality, answer.low_res, out)
+    for domain in (0, 3, 5):
+        if f"auto_low_res_domain{domain}" in fixture.files:
+            answer = predictor.predict()
+            one = slice(domain, domain + 1)
+            arrays = answer.masks[one], answer.quality[one], answer.low_res[one]
+            compare_answer(fixture, "auto", f"_domain{domain}", *arrays, out)
     assert "low_res" in out.differences, "the fixture held no answer that was compared"
     return out

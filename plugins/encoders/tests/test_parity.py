@@ -37,7 +37,7 @@ def test_keys_and_shapes(record: ModelRecord, parity: Path) -> None:
     with torch.device("meta"):
         state = record.build().state_dict()
     ours = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    assert ours == parity_fixtures.layout(parity / record.parity)
+    assert ours == parity_fixtures.layout(record, parity / record.parity)
 
 
 @pytest.mark.parametrize("record", PLANAR)

@@ -75,6 +75,8 @@ class Predictor:
         masks, quality = self.model.decode(self.features, sparse, dense)
         masks, quality = self.model.select(masks, quality, multimask)
         full = self.to_picture(masks)
+        if rules.output.clamp:
+            masks = masks.clamp(-rules.output.clamp, rules.output.clamp)
         return Prediction(full[0].numpy(), quality[0].numpy(), masks[0].numpy())
 
     def to_picture(self, masks: Tensor) -> Tensor:

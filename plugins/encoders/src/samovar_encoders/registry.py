@@ -204,6 +204,35 @@ _EFFICIENT_SAM = tuple(
     )
     for size in ("ti", "s")
 )
+_SAM2 = tuple(
+    ModelRecord(
+        name=f"sam2.1-{short}",
+        system=f"SAM 2.1 {long}",
+        architecture=f"Hiera-{short.upper()}, pyramid neck",
+        builder=_HERE + f"hiera:sam2_{long.replace('base+', 'base_plus')}",
+        citation="Ravi et al., SAM 2, 2024, arXiv:2408.00714",
+        resize=Resize("triangle", "stretch", scaled=True),
+        normalise=_IMAGENET,
+        frame=PromptFrame(1024, "stretch32"),
+        output=Output(via_frame=False, clamp=32.0),
+        checkpoints=(f"sam2.1_hiera_{long.replace('base+', 'base_plus')}.pt",),
+        wrappers=("model",),
+        optional_keys=(
+            "memory_",
+            "maskmem_",
+            "mask_downsample",
+            "no_mem_pos_enc",
+            "no_obj_",
+            "obj_ptr_",
+            "spatial_perceiver",
+        ),
+        homepage="https://github.com/facebookresearch/sam2",
+        parity=f"sam2_1_hiera_{folder}",
+        has_fixture=short == "t",
+        note="the image model; the video memory is left out",
+    )
+    for short, long, folder in (("t", "tiny", "t"), ("s", "small", "s"), ("b+", "base+", "bplus"))
+)
 
 _RECORDS: tuple[ModelRecord, ...] = (
     _SAM_VIT_B,
@@ -366,6 +395,40 @@ _RECORDS: tuple[ModelRecord, ...] = (
         homepage="https://github.com/hitachinsk/SAMed",
         parity="samed_vit_b",
         note="prompt-free; two files: the LoRA matrices and SAM ViT-B's",
+    ),
+    replace(
+        _MOBILE_SAM,
+        name="esp-medsam",
+        system="ESP-MedSAM",
+        architecture="TinyViT-5M with a domain token, self-prompting, one query a modality",
+        builder=_HERE + "esp_medsam:esp_medsam",
+        citation="Xu et al., ESP-MedSAM, 2024, arXiv:2407.14153",
+        resize=Resize("opencv-linear", "stretch"),
+        normalise=Normalise(
+            "standardise",
+            tuple(255 * v for v in IMAGENET_MEAN),  # type: ignore[arg-type]
+            tuple(255 * v for v in IMAGENET_STD),  # type: ignore[arg-type]
+        ),
+        frame=PromptFrame(1024, "stretch", kinds=()),
+        output=Output(selection="modality-index"),
+        checkpoints=("ESP_<dataset>_best.pth",),
+        modalities=_MEDICAL,
+        homepage="https://github.com/xq141839/ESP-MedSAM",
+        parity="esp_medsam",
+        note="prompt-free",
+    ),
+    *_SAM2,
+    replace(
+        _SAM2[0],
+        name="edgetam",
+        system="EdgeTAM",
+        architecture="RepViT-M1, pyramid neck",
+        builder=_HERE + "edgetam:edgetam",
+        citation="Zhou et al., EdgeTAM, CVPR 2025, arXiv:2501.07256",
+        checkpoints=("edgetam.pt",),
+        homepage="https://github.com/facebookresearch/EdgeTAM",
+        parity="edgetam",
+        has_fixture=True,
     ),
 )
 

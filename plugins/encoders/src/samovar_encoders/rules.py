@@ -58,5 +58,7 @@ class Output:
     crop: Literal["none", "low-res"] = "none"
     """``low-res``: cut the content out of the low-resolution logits, sizes truncated."""
     kernel: Literal["bilinear", "bicubic"] = "bilinear"
+    clamp: float = 0.0
+    """Low-resolution logits are given back clamped to ±this; 0 for not at all."""
     selection: str = "best-iou"
     """``best-iou``, ``first-token``, ``stability``, ``class-argmax`` or ``modality-index``."""

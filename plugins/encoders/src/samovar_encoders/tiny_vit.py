@@ -146,6 +146,10 @@ class Block(nn.Module):
         parts = self.attn(parts.flatten(1, 2)).unflatten(1, (self.window, self.window))
         x = x + unwindows(parts, self.window, padded, (x.shape[1], x.shape[2]))
         x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # no residual around it
+        return self.transform(x)
+
+    def transform(self, x: Tensor) -> Tensor:
+        """The MLP with its residual."""
         return x + self.mlp(x)
 
 
