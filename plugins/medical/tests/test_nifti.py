@@ -86,6 +86,24 @@ def test_sform_wins_then_qform_then_pixdim(geometry, tmp_path, caplog):
     assert "no orientation" in caplog.text
 
 
+@pytest.mark.parametrize("qfac", [1, -1, 0])
+def test_qform_alone_in_either_hand(geometry, tmp_path, qfac):
+    """As ITK reads it; a qfac of 0 counts as 1."""
+    image = nibabel.Nifti1Image(np.ones(geometry.SHAPE, np.int16).T, None)
+    affine = LPS_FROM_RAS @ geometry.reference_affine() @ np.diag([1, 1, qfac or 1, 1])
+    image.header.set_qform(affine, 1)
+    assert image.header["pixdim"][0] == (qfac or 1)
+    path = tmp_path / "q.nii"
+    image.to_filename(path)
+    data = bytearray(path.read_bytes())
+    data[76:80] = np.float32(qfac).tobytes()
+    path.write_bytes(data)
+    with open_image(path) as opened:
+        assert np.allclose(opened.grid.affine, LPS_FROM_RAS @ affine, atol=1e-4)
+        if qfac:
+            assert np.allclose(opened.grid.affine, geometry.read_by_itk(path)[1], atol=1e-4)
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("mm", 1)])
 def test_spatial_units_become_millimetres(geometry, tmp_path, unit, factor):
     image = nibabel.Nifti1Image(np.ones(geometry.SHAPE, np.int16).T, None)
@@ -188,6 +206,7 @@ def test_same_bytes_whatever_the_name_and_the_hour(geometry, volume, tmp_path, m
         objects = geometry.objects_of(image.grid, some_labels(geometry, 3))
         for suffix in (".nii.gz", ".nrrd"):
             a, b = tmp_path / f"a{suffix}", tmp_path / f"bb{suffix}"
+            monkeypatch.setattr("time.time", lambda: 1e9)
             write_objects(objects, a, image)
             monkeypatch.setattr("time.time", lambda: 2e9)
             write_objects(objects, b, image)
