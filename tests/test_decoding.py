@@ -255,7 +255,7 @@ def test_the_classic_export_is_asked_one_prompt_at_a_time():
     assert second["point_labels"].tolist() == [[1, 0, -1]]
     assert first["mask_input"].shape == (1, 1, CELLS, CELLS)
     assert first["has_mask_input"].tolist() == [0.0]
-    assert first["orig_im_size"].tolist() == [100.0, 60.0]
+    assert first["orig_im_size"].tolist() == [16.0, 9.0], "no larger than what is used of it"
     assert masks.quality.tolist() == pytest.approx([0.8, 0.8])
 
 
@@ -270,8 +270,9 @@ def test_a_classic_export_with_nothing_but_full_masks_gives_the_same_object():
     prompt = Prompt(1, box=(4.0, 0.0, 20.0, 20.0))  # x0 → 8 of the 128 frame: 8 of 16 rows
     both, _ = classic()
     outputs = {k: v for k, v in FakeClassicDecoder.outputs.items() if k != "low_res_masks"}
-    only, _ = classic(FakeClassicDecoder(outputs=outputs))
+    only, graph = classic(FakeClassicDecoder(outputs=outputs))
     wanted = both.decode(embedding(), Prompts((prompt,))).masks[0]
     got = only.decode(embedding(), Prompts((prompt,))).masks[0]
     assert wanted.region.stop == (32, 64)
     assert got.region == wanted.region
+    assert graph.calls[0]["orig_im_size"].tolist() == [64.0, 64.0]

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from samovar.embedding import Embedding
+from samovar.embedding import Embedding, Fit
 from samovar.errors import BundleError, PluginError
-from samovar.mask_frame import mask_logits
+from samovar.mask_frame import content_cells, mask_logits
 from samovar.protocols import Graph
 
 EMBEDDING = "image_embeddings"
@@ -122,7 +122,7 @@ class ClassicFace:
         offered: dict[str, NDArray[Any]] = {
             **embedding.arrays,
             **_prompt_feeds(self._decoder, asked),
-            "orig_im_size": np.array(embedding.fit.picture, dtype=np.float32),
+            "orig_im_size": np.array(self._size(embedding.fit), dtype=np.float32),
         }
         feeds = {name: offered[name] for name in self._decoder.inputs}
         out = self._decoder.run(feeds, [self._answers, QUALITY])
@@ -132,6 +132,13 @@ class ClassicFace:
             small = [mask_logits(p, embedding.fit, self._mask_size) for p in planes]
             logits = np.stack(small).reshape(*logits.shape[:2], *self._mask_size)
         return _answers(logits, out[QUALITY], len(asked.coords))
+
+    def _size(self, fit: Fit) -> tuple[int, int]:
+        """What ``masks`` is sized to: a runtime computes it even where nobody asks for it."""
+        if self._answers == FULL:
+            return fit.picture
+        cells = content_cells(fit, self._mask_size)
+        return min(fit.picture[0], cells[0]), min(fit.picture[1], cells[1])
 
 
 def _prompt_feeds(graph: Graph, asked: Asked) -> dict[str, NDArray[Any]]:

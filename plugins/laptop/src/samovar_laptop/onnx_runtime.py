@@ -127,8 +127,7 @@ class OnnxGraph:
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Feeds are cast to the types that the graph declares. Only what ``outputs`` need is
-        computed.
+        """Feeds are cast to the types that the graph declares.
 
         Raises:
             PluginError: ONNX Runtime fails; the message names the graph.
@@ -138,10 +137,8 @@ class OnnxGraph:
             name: np.ascontiguousarray(array, dtype=self.dtypes.get(name))
             for name, array in feeds.items()
         }
-        run_options = ort.RunOptions()
-        run_options.only_execute_path_to_fetches = len(names) < len(self.outputs)
         try:
-            answers = self._session.run(names, given, run_options)
+            answers = self._session.run(names, given)
         except Exception as error:
             raise PluginError(f"{self._path}: ONNX Runtime failed: {_one_line(error)}") from error
         return dict(zip(names, answers, strict=True))
