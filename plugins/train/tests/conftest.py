@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from samovar_train.data.catalogue import shared_data
+from samovar_train.data.echoes import blob_scene
 from samovar_train.data.packing import write_pack
-from samovar_train.data.scenes import blob_scene, ct_section
+from samovar_train.data.sections import ct_section
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from samovar_train.data.aerial import aerial_scene
 from samovar_train.data.augment import crop_window, recolour, resize_to_frame, rotate
 from samovar_train.data.batches import Batches
+from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.packing import Pack, number_objects, write_pack
 from samovar_train.data.pseudo import even_regions
 from samovar_train.data.sampling import (
@@ -20,7 +22,7 @@ from samovar_train.data.sampling import (
     jittered_box,
     perturbed_prior,
 )
-from samovar_train.data.scenes import aerial_scene, blob_scene, ct_section
+from samovar_train.data.sections import ct_section
 
 
 def disc(side: int = 100, radius: int = 20, centre: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -53,7 +55,7 @@ def test_pack_returns_what_was_written(tmp_path: Path) -> None:
         assert item.objects == back.objects and item.kind == back.kind
 
 
-@pytest.mark.parametrize("make", [ct_section, aerial_scene, blob_scene])
+@pytest.mark.parametrize("make", [ct_section, aerial_scene, blob_scene, echo_scene])
 def test_scenes_are_seeded_and_labelled(make) -> None:
     a, b = make(np.random.default_rng(4)), make(np.random.default_rng(4))
     assert np.array_equal(a.image, b.image) and np.array_equal(a.labels, b.labels)
@@ -66,7 +68,10 @@ def test_even_regions_find_a_disc() -> None:
     image[mask] = 180
     image = image + np.random.default_rng(0).integers(0, 9, image.shape).astype(np.uint8)
     labels, table = even_regions(image, np.random.default_rng(0))
-    best = max(((labels == i + 1) & mask).sum() / ((labels == i + 1) | mask).sum() for i in range(len(table)))
+    best = max(
+        ((labels == i + 1) & mask).sum() / ((labels == i + 1) | mask).sum()
+        for i in range(len(table))
+    )
     assert best > 0.85
 
 
@@ -170,7 +175,7 @@ def test_resize_rounds_half_up_and_recolour_keeps_the_shape() -> None:
 
 
 def test_batches_are_a_function_of_the_step(toy_pack: Path) -> None:
-    make = lambda: Batches(toy_pack, 1, ((0, 128), (5, 160)), 2, 3, {})  # noqa: E731
+    make = lambda: Batches(toy_pack, 1, ((0, (128,)), (5, (160,))), 2, 3, {})  # noqa: E731
     a, b = make(), make()
     a[0]
     first, second = a[4], b[4]
@@ -180,6 +185,14 @@ def test_batches_are_a_function_of_the_step(toy_pack: Path) -> None:
     assert (first["target"].flatten(1).sum(1) > 0).all()
 
 
+def test_sides_are_drawn_alike_in_every_process(toy_pack: Path) -> None:
+    sizes = ((0, (128,)), (10, (96, 128)))
+    a, b = (Batches(toy_pack, 1, sizes, 1, 1, {}, rank=r) for r in (0, 1))
+    sides = [a.size_at(step) for step in range(60)]
+    assert sides == [b.size_at(step) for step in range(60)]
+    assert set(sides[:10]) == {128} and set(sides[10:]) == {96, 128}
+
+
 def test_unknown_source_in_weights_is_named(toy_pack: Path) -> None:
     with pytest.raises(KeyError, match="no_such_set"):
-        Batches(toy_pack, 1, ((0, 128),), 1, 1, {"no_such_set": 2.0})[0]
+        Batches(toy_pack, 1, ((0, (128,)),), 1, 1, {"no_such_set": 2.0})[0]

@@ -1,4 +1,4 @@
-"""The three graphs say what torch says, for any number of prompts and points, and always the same."""
+"""The three graphs say what torch says, for any number of prompts and points, always alike."""
 
 from __future__ import annotations
 

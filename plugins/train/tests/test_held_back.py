@@ -33,7 +33,9 @@ def test_validation_stems_are_not_trained_on(data: Path) -> None:
 
 
 def test_packed_pairs_are_training_stems(data: Path) -> None:
-    records = {Path(d["path"]).name: d for d in read_manifest(data)["datasets"] if d["kind"] == "pairs"}
+    records = {
+        Path(d["path"]).name: d for d in read_manifest(data)["datasets"] if d["kind"] == "pairs"
+    }
     seen = set()
     for item in pair_items(data):
         record = records[item.source]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ TINY = Path(__file__).parents[1] / "recipes" / "tiny.toml"
 def toy(toy_pack: Path, folder: Path, steps: int) -> Recipe:
     return Recipe(
         name="toy", seed=1, steps=steps, pack=toy_pack, run=folder, images=2, prompts=2, warmup=2,
-        sizes=((0.0, 64),), checkpoint_minutes=1e9, threads=1,
+        sizes=((0.0, (64,)),), checkpoint_minutes=1e9, threads=1,
     )  # fmt: skip
 
 
@@ -34,9 +35,8 @@ def test_resumed_run_equals_uninterrupted_run(toy_pack: Path, tmp_path: Path) ->
     # stop after 3 of 6 steps: the same schedule, cut short by its data running out
     recipe = toy(toy_pack, tmp_path / "parts", 6)
     stopped = StopAfter(3)
-    with pytest.raises(StopAfter):
-        with stopped:
-            run(replace(recipe, checkpoint_minutes=0.0), validate=False, workers=0)
+    with pytest.raises(StopAfter), stopped:
+        run(replace(recipe, checkpoint_minutes=0.0), validate=False, workers=0)
     parts = weights(run(recipe, validate=False, workers=0))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
     with (tmp_path / "parts" / "train.csv").open() as lines:
@@ -67,10 +67,28 @@ class StopAfter(Exception):
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
-    recipe = Recipe(name="r", seed=0, steps=1000, pack=Path("p"), run=Path("r"), warmup=100, rate=1.0)
+    recipe = Recipe(
+        name="r", seed=0, steps=1000, pack=Path("p"), run=Path("r"), warmup=100, rate=1.0
+    )
     rates = [learning_rate(recipe, s) for s in range(1000)]
     assert rates[0] < 0.02 and max(rates) == pytest.approx(1.0) and rates[-1] < 0.03
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[100:]))
+
+
+def test_time_budget_anneals_and_ends(toy_pack: Path, tmp_path: Path) -> None:
+    recipe = replace(toy(toy_pack, tmp_path, 1000), minutes=0.0)
+    assert learning_rate(replace(recipe, minutes=10.0), 10, minutes=10.0) == pytest.approx(
+        0.02 * recipe.rate
+    )
+    state = torch.load(run(recipe, validate=False, workers=0), weights_only=True)
+    assert state["step"] == 0
+
+
+def test_two_processes_stay_together(toy_pack: Path, tmp_path: Path) -> None:
+    recipe = replace(toy(toy_pack, tmp_path, 2), processes=2)
+    state = torch.load(run(recipe, validate=False, workers=0), weights_only=True)
+    assert state["step"] == 2
+    assert all(torch.isfinite(v).all() for v in state["model"].values())
 
 
 def test_average_moves_towards_the_model() -> None:
@@ -121,7 +139,11 @@ def test_bundled_recipe_loads() -> None:
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [("stepz = 3\n", "stepz"), ("sizes = [[0.0, 100]]\n", "multiples of 32"), (None, "missing keys")],
+    [
+        ("stepz = 3\n", "stepz"),
+        ("sizes = [[0.0, 100]]\n", "multiples of 32"),
+        (None, "missing keys"),
+    ],
 )
 def test_recipe_errors_name_the_key(tmp_path: Path, change: str | None, word: str) -> None:
     base = 'name = "a"\nseed = 1\nsteps = 2\npack = "p"\nrun = "r"\n'

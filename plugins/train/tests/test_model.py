@@ -42,7 +42,7 @@ def test_shapes(model: Tiny, side: int, n: int, p: int) -> None:
     ]
     assert masks.shape == (n, 4, side // 4, side // 4)
     assert quality.shape == (n, 4)
-    assert 0 <= float(quality.min()) and float(quality.max()) <= 1
+    assert float(quality.min()) >= 0 and float(quality.max()) <= 1
 
 
 def maps_of(model: Tiny, coords: list[list[float]], labels: list[float]) -> torch.Tensor:

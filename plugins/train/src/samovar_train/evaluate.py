@@ -57,17 +57,24 @@ class OnnxModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         self.encoder, self.prompt, self.decoder = (
-            ort.InferenceSession(str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"])
+            ort.InferenceSession(
+                str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
             for n in ("encoder", "prompt_encoder", "mask_decoder")
         )
 
     def encode(self, image: Array) -> tuple[Array, ...]:
-        return tuple(self.encoder.run(["image_embeddings", "features_s8", "features_s4"], {"image": image}))
+        return tuple(
+            self.encoder.run(["image_embeddings", "features_s8", "features_s4"], {"image": image})
+        )
 
     def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]:
         sparse, dense = self.prompt.run(["sparse_embeddings", "dense_embeddings"], prompts)
         names = ("image_embeddings", "features_s8", "features_s4")
-        feeds = dict(zip(names, taps, strict=True)) | {"sparse_embeddings": sparse, "dense_embeddings": dense}
+        feeds = dict(zip(names, taps, strict=True)) | {
+            "sparse_embeddings": sparse,
+            "dense_embeddings": dense,
+        }
         masks, quality = self.decoder.run(["low_res_masks", "iou_predictions"], feeds)
         return masks, quality
 
@@ -112,14 +119,18 @@ class Picture:
         prompts = {
             "point_coords": coords,
             "point_labels": tokens,
-            "mask_input": np.asarray(prior, np.float32) if given else np.zeros((n, 1, FRAME // 4, FRAME // 4), np.float32),
+            "mask_input": np.asarray(prior, np.float32)
+            if given
+            else np.zeros((n, 1, FRAME // 4, FRAME // 4), np.float32),
             "has_mask_input": np.full((n, 1), float(given), np.float32),
         }
         masks, quality = self.model.decode(self.taps, prompts)
         lone = not given and boxes is None and tokens.shape[1] == 1
         best = quality.argmax(1) if lone else np.zeros(n, int)
         chosen = masks[np.arange(n), best][:, None]
-        frame = F.interpolate(torch.from_numpy(chosen), (FRAME, FRAME), mode="bilinear")[:, :, : self.h, : self.w]
+        frame = F.interpolate(torch.from_numpy(chosen), (FRAME, FRAME), mode="bilinear")[
+            :, :, : self.h, : self.w
+        ]
         own = F.interpolate(frame, (self.height, self.width), mode="bilinear", antialias=False)
         return (own[:, 0] > 0).numpy(), quality[np.arange(n), best], chosen
 
@@ -134,7 +145,9 @@ def iou(a: Array, b: Array) -> float:
     return int((a & b).sum()) / either if either else 1.0
 
 
-def prompted_objects(mask: Array, instances: bool, most: int = 8, least: int = 100) -> list[NDArray[np.bool_]]:
+def prompted_objects(
+    mask: Array, instances: bool, most: int = 8, least: int = 100
+) -> list[NDArray[np.bool_]]:
     """Objects of a label image: instances, or connected components a class; largest first."""
     from scipy import ndimage
 
@@ -153,7 +166,9 @@ def bounds(mask: NDArray[np.bool_]) -> Array:
     return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32)
 
 
-def pairs_dice(model: Model, pairs: PairSet, stems: list[str], prompt: str = "box") -> list[tuple[float, float]]:
+def pairs_dice(
+    model: Model, pairs: PairSet, stems: list[str], prompt: str = "box"
+) -> list[tuple[float, float]]:
     """(Dice, predicted quality minus IoU) of every object in the named pictures."""
     from scipy import ndimage
 
@@ -172,8 +187,13 @@ def pairs_dice(model: Model, pairs: PairSet, stems: list[str], prompt: str = "bo
                 depth = ndimage.distance_transform_edt(np.pad(o, 1))[1:-1, 1:-1]
                 y, x = np.unravel_index(int(depth.argmax()), depth.shape)
                 centres.append([[x + 0.5, y + 0.5]])
-            found, quality, _ = picture.predict(points=np.array(centres), labels=np.ones((len(objects), 1)))
-        out += [(dice(f, o), float(q) - iou(f, o)) for f, o, q in zip(found, objects, quality, strict=True)]
+            found, quality, _ = picture.predict(
+                points=np.array(centres), labels=np.ones((len(objects), 1))
+            )
+        out += [
+            (dice(f, o), float(q) - iou(f, o))
+            for f, o, q in zip(found, objects, quality, strict=True)
+        ]
     return out
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,11 @@ INPUTS = {
     "encoder": ["image"],
     "prompt_encoder": ["point_coords", "point_labels", "mask_input", "has_mask_input"],
     "mask_decoder": [
-        "image_embeddings", "features_s8", "features_s4", "sparse_embeddings", "dense_embeddings",
+        "image_embeddings",
+        "features_s8",
+        "features_s4",
+        "sparse_embeddings",
+        "dense_embeddings",
     ],
 }
 OUTPUTS = {
@@ -111,7 +114,9 @@ def export_graph(model: Tiny, role: str, path: Path) -> None:
     onnx.save(graph, str(path))
     difference = parity(model, role, path)
     if difference > TOLERANCE:
-        raise ExportError(f"{path.name} differs from torch by {difference:.2e}, more than {TOLERANCE}")
+        raise ExportError(
+            f"{path.name} differs from torch by {difference:.2e}, more than {TOLERANCE}"
+        )
 
 
 def tidy(graph: Any) -> Any:
@@ -133,7 +138,9 @@ def parity(model: Tiny, role: str, path: Path) -> float:
         inputs = example_inputs(model, role, n, max(p, 2), seed=n)
         with torch.no_grad():
             wanted = getattr(model, role)(*inputs)
-        got = session.run(OUTPUTS[role], {k: v.numpy() for k, v in zip(INPUTS[role], inputs, strict=True)})
+        got = session.run(
+            OUTPUTS[role], {k: v.numpy() for k, v in zip(INPUTS[role], inputs, strict=True)}
+        )
         for a, b in zip(wanted, got, strict=True):
             scale = max(1.0, float(a.abs().max()))
             worst = max(worst, float(np.abs(a.numpy() - b).max()) / scale)
@@ -159,7 +166,10 @@ def describe(model: Tiny, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
         "prompt_frame": [FRAME, FRAME],
         "prompt_coordinates": "continuous",
         "resize": {
-            "policy": "pad", "interpolation": "bilinear-antialias", "rounding": "half-up", "pad_value": 0.0,
+            "policy": "pad",
+            "interpolation": "bilinear-antialias",
+            "rounding": "half-up",
+            "pad_value": 0.0,
         },
         "normalisation": {"kind": "mean-std", "mean": list(MEAN), "std": list(STD)},
         "channel_order": "RGB",
@@ -183,11 +193,13 @@ def export_bundle(model: Tiny, folder: str | Path, card: dict[str, Any] | None =
     for role in INPUTS:
         part = folder / f"{role}.part.onnx"
         export_graph(folded, role, part)
-        os.replace(part, folder / f"{role}.onnx")
+        part.replace(folder / f"{role}.onnx")
     out = folder / "bundle.json"
     part = folder / "bundle.json.part"
-    part.write_text(json.dumps(describe(folded, folder, card or {}), indent=1, ensure_ascii=False) + "\n")
-    os.replace(part, out)
+    part.write_text(
+        json.dumps(describe(folded, folder, card or {}), indent=1, ensure_ascii=False) + "\n"
+    )
+    part.replace(out)
     return out
 
 

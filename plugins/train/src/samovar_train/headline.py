@@ -56,7 +56,9 @@ def propagate(
                 b = bounds(previous)
                 grow = margin * np.array([b[2] - b[0], b[3] - b[1]] * 2) + 1
                 own = b + grow * np.array([-1, -1, 1, 1])
-                own = np.concatenate([np.maximum(own[:2], extent[:2]), np.minimum(own[2:], extent[2:])])
+                own = np.concatenate(
+                    [np.maximum(own[:2], extent[:2]), np.minimum(own[2:], extent[2:])]
+                )
             prior = None if policy == "box" or not previous.any() else logits
             found, _, logits = pictures[z].predict(boxes=own[None].astype(np.float32), prior=prior)
             volume[z] = previous = found[0]
@@ -64,7 +66,9 @@ def propagate(
     return volume
 
 
-def ct_organs(model: Model, data: Path, policies: tuple[str, ...] = ("box", "prior", "follow")) -> dict[str, Any]:
+def ct_organs(
+    model: Model, data: Path, policies: tuple[str, ...] = ("box", "prior", "follow")
+) -> dict[str, Any]:
     """Dice by organ and policy on the 3 mm CT of TotalSegmentator (silver labels)."""
     folder = data / "volumes" / "totalsegmentator_ref"
     volume = read_volume(folder / "example_ct.nii.gz")
@@ -81,7 +85,9 @@ def ct_organs(model: Model, data: Path, policies: tuple[str, ...] = ("box", "pri
             target = labels == value
             zs, ys, xs = (np.flatnonzero(target.any(a)) for a in ((1, 2), (0, 2), (0, 1)))
             box = (xs[0], ys[0], zs[0], xs[-1] + 1, ys[-1] + 1, zs[-1] + 1)
-            scores[name] = round(dice(propagate(pictures, tuple(int(v) for v in box), policy), target), 4)  # type: ignore[arg-type]
+            scores[name] = round(
+                dice(propagate(pictures, tuple(int(v) for v in box), policy), target), 4
+            )  # type: ignore[arg-type]
         out[policy] = scores | {"mean": round(float(np.mean(list(scores.values()))), 4)}
     return out
 
@@ -105,7 +111,9 @@ def banepa_buildings(model: Model, data: Path, tile: int = 512, least: int = 100
                 objects = [o for o in objects if o.sum() >= least]
                 if not objects:
                     continue
-                picture = Picture(model, np.ascontiguousarray(scene.read(window=window).transpose(1, 2, 0)))
+                picture = Picture(
+                    model, np.ascontiguousarray(scene.read(window=window).transpose(1, 2, 0))
+                )
                 found, quality, _ = picture.predict(boxes=np.stack([bounds(o) for o in objects]))
                 own = [iou(f, o) for f, o in zip(found, objects, strict=True)]
                 scores += own
@@ -129,4 +137,8 @@ def open_model(path: str | Path) -> Model:
 
 if __name__ == "__main__":
     subject, root = open_model(sys.argv[1]), shared_data()
-    print(json.dumps({"ct": ct_organs(subject, root), "banepa": banepa_buildings(subject, root)}, indent=1))
+    sys.stdout.write(
+        json.dumps(
+            {"ct": ct_organs(subject, root), "banepa": banepa_buildings(subject, root)}, indent=1
+        )
+    )

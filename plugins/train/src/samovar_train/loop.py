@@ -11,18 +11,17 @@ threads in one process, which wait for each other thousands of times a step.
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from samovar_train.course import Log, save_checkpoint
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
 from samovar_train.losses import prompt_loss
@@ -32,11 +31,13 @@ from samovar_train.recipe import Recipe, load_recipe
 Taps = tuple[Tensor, Tensor, Tensor]
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to a fiftieth at the last step."""
+def learning_rate(recipe: Recipe, step: int, minutes: float = 0.0) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth at the last step (or minute)."""
     if step < recipe.warmup:
         return recipe.rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    if recipe.minutes is not None:
+        done = max(done, minutes / recipe.minutes)
     return recipe.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
@@ -55,7 +56,7 @@ def average_into(twin: Tiny, model: Tiny, step: int, decay: float) -> None:
 def corrective_points(
     logits: Tensor, target: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A point in what is wrong: `(N, 1, h, w)` logits and coverage → coords `(N, 1, 2)`, labels `(N, 1)`.
+    """A point in what is wrong with `(N, 1, h, w)` logits: coords `(N, 1, 2)`, labels `(N, 1)`.
 
     Thick errors are likelier than rims. Where nothing is wrong the point lies on the object.
     """
@@ -72,14 +73,18 @@ def corrective_points(
     return coords, labels
 
 
-def training_step(model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: int) -> dict[str, float]:
+def training_step(
+    model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: int
+) -> dict[str, float]:
     """Forward and backward of one batch; leaves gradients in the model."""
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step + 500_000_000 * rank)
     again_too = torch.rand((), generator=torch.Generator().manual_seed(recipe.seed + 7 * step))
     image = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
     target = batch["target"].float()[:, None] / 255
-    prompts = {k: batch[k] for k in ("point_coords", "point_labels", "mask_input", "has_mask_input")}
+    prompts = {
+        k: batch[k] for k in ("point_coords", "point_labels", "mask_input", "has_mask_input")
+    }
     per_image = target.shape[0] // image.shape[0]
     with torch.autocast("cpu", torch.bfloat16):
         embeddings: Taps = model.encoder(image)
@@ -101,7 +106,9 @@ def training_step(model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: i
         with torch.autocast("cpu", torch.bfloat16):
             logits, quality = model.decode(tuple(t[pick] for t in repeated), again)  # type: ignore[arg-type]
         none_single = torch.zeros(len(pick), dtype=torch.bool)
-        second, second_figures = prompt_loss(logits.float(), quality.float(), target[pick], none_single)
+        second, second_figures = prompt_loss(
+            logits.float(), quality.float(), target[pick], none_single
+        )
         loss = loss + 0.6 * second
         figures["iou_second"] = second_figures["iou"]
     loss.backward()
@@ -109,28 +116,9 @@ def training_step(model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: i
     return figures
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Written beside, then renamed: a checkpoint is whole or it is not there."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
-
-
-class Log:
-    """Appends rows to a CSV; columns are fixed by the first row ever written."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...]):
-        self.path, self.columns = path, columns
-        if not path.exists():
-            with path.open("w", newline="") as out:
-                csv.writer(out).writerow(columns)
-
-    def add(self, **values: Any) -> None:
-        with self.path.open("a", newline="") as out:
-            csv.writer(out).writerow([values.get(c, "") for c in self.columns])
-
-
-def batches_from(dataset: Batches, start: int, steps: int, workers: int) -> Iterator[dict[str, Tensor]]:
+def batches_from(
+    dataset: Batches, start: int, steps: int, workers: int
+) -> Iterator[dict[str, Tensor]]:
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_size=None,
@@ -145,7 +133,10 @@ def optimiser_of(model: Tiny, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; no decay on biases, norms and tokens."""
     matrices = [p for p in model.parameters() if p.ndim >= 2 and p.shape[0] > 5]
     others = [p for p in model.parameters() if not (p.ndim >= 2 and p.shape[0] > 5)]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), eps=1e-6)
 
 
@@ -154,7 +145,7 @@ def run(
 ) -> Path:
     """Train as the recipe says; returns the path of the last checkpoint.
 
-    With `resume` an existing checkpoint in the run's folder is gone on from, else it is overwritten.
+    With `resume` an existing checkpoint in the run's folder is gone on from.
     """
     recipe = recipe_path if isinstance(recipe_path, Recipe) else load_recipe(recipe_path)
     build_pack(recipe.pack, recipe.data, recipe.seed, recipe.scenes)
@@ -192,6 +183,15 @@ def average_gradients(model: Tiny, processes: int) -> None:
         p.grad = g
 
 
+def agreed_minutes(minutes: float) -> float:
+    """The clock of rank 0, in every process."""
+    if not torch.distributed.is_initialized():
+        return minutes
+    clock = torch.tensor([minutes], dtype=torch.float64)
+    torch.distributed.broadcast(clock, 0)
+    return float(clock)
+
+
 def train(
     recipe: Recipe, resume: bool = True, validate: bool = True, workers: int = 1, rank: int = 0
 ) -> Path:
@@ -201,8 +201,14 @@ def train(
     parent = os.getppid()
     recipe.run.mkdir(parents=True, exist_ok=True)
     dataset = Batches(
-        recipe.pack, recipe.seed, recipe.sizes_in_steps(), recipe.images // recipe.processes,
-        recipe.prompts, recipe.weights, recipe.prompt_mix, rank,
+        recipe.pack,
+        recipe.seed,
+        recipe.sizes_in_steps(),
+        recipe.images // recipe.processes,
+        recipe.prompts,
+        recipe.weights,
+        recipe.prompt_mix,
+        rank,
     )
     model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     twin = copy.deepcopy(model)
@@ -216,8 +222,14 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["rng"])
         step, minutes = state["step"], state["minutes"]
-    train_log = Log(recipe.run / "train.csv", ("step", "minutes", "loss", "mask", "iou", "iou_second", "quality", "rate", "seconds"))
-    validation_log = Log(recipe.run / "validation.csv", ("step", "minutes", "medical", "remote_sensing", "quality_error"))
+    train_log = Log(
+        recipe.run / "train.csv",
+        ("step", "minutes", "loss", "mask", "iou", "iou_second", "quality", "rate", "seconds"),
+    )
+    validation_log = Log(
+        recipe.run / "validation.csv",
+        ("step", "minutes", "medical", "remote_sensing", "quality_error"),
+    )
     model.train()
     started = saved = validated = time.monotonic()
     before = minutes
@@ -228,15 +240,24 @@ def train(
         save_checkpoint(
             checkpoint,
             {
-                "model": model.state_dict(), "ema": twin.state_dict(), "optimiser": optimiser.state_dict(),
-                "step": step, "minutes": minutes, "rng": torch.get_rng_state(), "name": recipe.name,
+                "model": model.state_dict(),
+                "ema": twin.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "minutes": minutes,
+                "rng": torch.get_rng_state(),
+                "name": recipe.name,
                 "seed": recipe.seed,
             },
         )
 
     for batch in batches_from(dataset, step, recipe.steps, workers):
+        if recipe.minutes is not None:
+            minutes = agreed_minutes(before + (time.monotonic() - started) / 60)
+            if minutes >= recipe.minutes:
+                break
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+            group["lr"] = learning_rate(recipe, step, minutes)
         optimiser.zero_grad(set_to_none=True)
         figures = training_step(model, batch, recipe, step)
         if recipe.processes > 1:
@@ -253,16 +274,26 @@ def train(
         minutes = before + (now - started) / 60
         window.append(figures)
         if step % 20 == 0 or step == recipe.steps:
-            means = {k: sum(f[k] for f in window if k in f) / max(1, sum(k in f for f in window)) for k in ("loss", "mask", "iou", "iou_second", "quality")}
-            train_log.add(step=step, minutes=f"{minutes:.2f}", rate=f"{learning_rate(recipe, step - 1):.2e}",
-                          seconds=f"{(now - window_start) / len(window):.3f}", **{k: f"{v:.4f}" for k, v in means.items()})
+            means = {
+                k: sum(f[k] for f in window if k in f) / max(1, sum(k in f for f in window))
+                for k in ("loss", "mask", "iou", "iou_second", "quality")
+            }
+            train_log.add(
+                step=step,
+                minutes=f"{minutes:.2f}",
+                rate=f"{optimiser.param_groups[0]['lr']:.2e}",
+                seconds=f"{(now - window_start) / len(window):.3f}",
+                **{k: f"{v:.4f}" for k, v in means.items()},
+            )
             window, window_start = [], time.monotonic()
         if now - saved > 60 * recipe.checkpoint_minutes:
             save()
             saved = time.monotonic()
         if validate and now - validated > 60 * recipe.validate_minutes:
             save()
-            validation_log.add(step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe))
+            validation_log.add(
+                step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe)
+            )
             validated = saved = window_start = time.monotonic()
     if rank:
         return checkpoint

@@ -45,15 +45,19 @@ def prompt_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of N prompts.
 
-    `logits` `(N, 4, h, w)`, `quality` `(N, 4)`, `target` `(N, 1, h, w)`, `single` `(N,)` bool. Mask 0
-    learns every prompt; where a single point is all there is, the best of masks 1 to 3 learns too
+    `logits` `(N, 4, h, w)`, `quality` `(N, 4)`, `target` `(N, 1, h, w)`, `single` `(N,)` bool.
+    Mask 0 learns every prompt; where a single point is all there is, the best of masks 1 to 3 learns too
     (Kirillov et al. 2023). Also returns figures for the log.
     """
     first = mask_loss(logits[:, :1], target)  # (N, 1)
     iou = overlap(logits[:, :1], target)
     error = (quality[:, :1] - iou).square()
     total = first.mean() + error.mean()
-    figures = {"mask": float(first.detach().mean()), "iou": float(iou.mean()), "quality": float(error.detach().mean())}
+    figures = {
+        "mask": float(first.detach().mean()),
+        "iou": float(iou.mean()),
+        "quality": float(error.detach().mean()),
+    }
     if bool(single.any()):
         others, wanted = logits[single, 1:], target[single]
         losses = mask_loss(others, wanted)  # (n, 3)

@@ -46,7 +46,11 @@ def training_sources(data: Path) -> list[dict[str, str]]:
 
 
 def card(
-    recipe: Recipe, state: dict[str, Any], data: Path, validation: dict[str, Any], version: str = "0.1.0"
+    recipe: Recipe,
+    state: dict[str, Any],
+    data: Path,
+    validation: dict[str, Any],
+    version: str = "0.1.0",
 ) -> dict[str, Any]:
     """Keys that `export_bundle` adds to what the graphs say by themselves."""
     return {

@@ -12,9 +12,12 @@ from samovar_train.data.sampling import PromptMix
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. Unknown keys are an error; relative paths are relative to the recipe's `root`.
+    """A training run. Unknown keys are an error; paths are relative to the recipe's `root`.
 
-    - `sizes`: `[[first share of the run, frame side], …]`
+    - `minutes`: a time budget: the run ends, its learning rate annealed, at `steps` or at this many
+      minutes of training in all, whichever comes first. A run that ends by time is not repeatable
+      to the bit; one that ends by steps is
+    - `sizes`: `[[first share of the steps, frame side or sides to draw from], …]`
     - `images`: pictures a step, over all `processes`, each of which takes `threads` threads
     - `weights`: how often each source of the pack is drawn (`default` for the rest)
     - `scenes`: how many generated scenes of each kind the pack holds
@@ -37,13 +40,14 @@ class Recipe:
     processes: int = 1
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 512),)
+    minutes: float | None = None
+    sizes: tuple[tuple[float, tuple[int, ...]], ...] = ((0.0, (512,)),)
     scenes: dict[str, int] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     prompt_mix: PromptMix = field(default_factory=PromptMix)
 
-    def sizes_in_steps(self) -> tuple[tuple[int, int], ...]:
-        return tuple((int(share * self.steps), side) for share, side in self.sizes)
+    def sizes_in_steps(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        return tuple((int(share * self.steps), sides) for share, sides in self.sizes)
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -54,7 +58,9 @@ def load_recipe(path: str | Path) -> Recipe:
     known = {f.name for f in fields(Recipe)}
     unknown = sorted(set(raw) - known)
     if unknown:
-        raise ValueError(f"{path}: unknown keys {unknown}; a recipe may hold {sorted(known)} and root")
+        raise ValueError(
+            f"{path}: unknown keys {unknown}; a recipe may hold {sorted(known)} and root"
+        )
     missing = [k for k in ("name", "seed", "steps", "pack", "run") if k not in raw]
     if missing:
         raise ValueError(f"{path}: missing keys {missing}")
@@ -62,8 +68,10 @@ def load_recipe(path: str | Path) -> Recipe:
         if raw.get(key) is not None:
             raw[key] = root / raw[key]
     if "sizes" in raw:
-        raw["sizes"] = tuple((float(a), int(b)) for a, b in raw["sizes"])
-    if any(side % 32 for _, side in raw.get("sizes", ())):
+        raw["sizes"] = tuple(
+            (float(a), tuple(b) if isinstance(b, list) else (int(b),)) for a, b in raw["sizes"]
+        )
+    if any(side % 32 for _, sides in raw.get("sizes", ()) for side in sides):
         raise ValueError(f"{path}: frame sides in sizes must be multiples of 32")
     raw["prompt_mix"] = PromptMix(**raw.get("prompt_mix", {}))
     return Recipe(**raw)

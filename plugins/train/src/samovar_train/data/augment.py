@@ -95,7 +95,7 @@ def tone_curve(rng: np.random.Generator, strength: float) -> NDArray[np.float32]
 def recolour(
     rng: np.random.Generator, image: NDArray[np.uint8], noise_bank: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """`(h, w)` or `(h, w, 3)` uint8 → `(h, w, 3)` uint8 with other tones, noise, bias and colours."""
+    """`(h, w)` or `(h, w, 3)` uint8 → `(h, w, 3)` uint8 with other tones, noise and colours."""
     strength = float(rng.choice([0.0, 0.6, 1.0, 1.5], p=[0.3, 0.35, 0.25, 0.1]))
     grey = image.ndim == 2
     if not grey and rng.random() < 0.12:

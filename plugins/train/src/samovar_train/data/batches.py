@@ -1,4 +1,4 @@
-"""Training batches: a pure function of (seed, step, rank), so that a resumed run sees what it would have.
+"""Training batches: a pure function of (seed, step, rank), so that a resumed run goes on alike.
 
 `Batches[step]` is computed in a worker process; nothing here imports monai.
 """
@@ -35,7 +35,7 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         self,
         pack: str | Path,
         seed: int,
-        sizes: tuple[tuple[int, int], ...],
+        sizes: tuple[tuple[int, tuple[int, ...]], ...],
         images: int,
         prompts: int,
         weights: Mapping[str, float],
@@ -66,8 +66,12 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         return self.pack
 
     def size_at(self, step: int) -> int:
-        """Frame side at a step: `sizes` lists (first step, side), ascending."""
-        return [side for first, side in self.sizes if step >= first][-1]
+        """Frame side at a step, the same in every process.
+
+        `sizes` lists (first step, sides to draw from), ascending by step.
+        """
+        sides = [sides for first, sides in self.sizes if step >= first][-1]
+        return int(np.random.default_rng([self.seed, 5, step]).choice(sides))
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
         pack = self.open()
@@ -146,7 +150,7 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         scale: float,
         size: int,
     ) -> list[ObjectView]:
-        """Up to K objects: the anchor, others, now and then a whole class or a part of an object."""
+        """Up to K objects: the anchor, others, at times a whole class or a part of an object."""
         order = list(rng.permutation(shown))
         if anchor in order:
             order.remove(anchor)

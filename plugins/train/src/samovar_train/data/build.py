@@ -8,20 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from samovar_train.data.aerial import aerial_scene
 from samovar_train.data.catalogue import shared_data
-from samovar_train.data.echoes import echo_scene
+from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.packing import Item, Pack, write_pack
 from samovar_train.data.pseudo import even_regions
-from samovar_train.data.scenes import aerial_scene, blob_scene, ct_section
+from samovar_train.data.sections import ct_section
 from samovar_train.data.sources import banepa_items, pair_items, volume_items
 
 CT_SETS = frozenset(
-    {"msd_spleen_ct", "nih_pancreas_ct", "msd_hepatic_vessel_ct", "aorta_ct", "chd68_heart_ct", "msd_lung_tumour_ct"}
+    {
+        "msd_spleen_ct",
+        "nih_pancreas_ct",
+        "msd_hepatic_vessel_ct",
+        "aorta_ct",
+        "chd68_heart_ct",
+        "msd_lung_tumour_ct",
+    }
 )
 
 
 def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[Item]:
-    """Labelled items, then regions of even intensity on the same pictures, then generated scenes."""
+    """Labelled items, regions of even intensity on the same pictures, generated scenes."""
     for item in pair_items(data):
         yield item
         if item.source == "dsb2018_nuclei":
@@ -32,7 +40,15 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
             rng = np.random.default_rng([seed, 7, stem_key, k])
             labels, table = even_regions(item.image, rng)
             name = "pseudo_ct" if item.source in CT_SETS else f"pseudo_{item.domain}"
-            yield Item(name, f"{item.source}/{item.stem}/{k}", item.image, labels, table, item.domain, "pseudo")
+            yield Item(
+                name,
+                f"{item.source}/{item.stem}/{k}",
+                item.image,
+                labels,
+                table,
+                item.domain,
+                "pseudo",
+            )
     yield from banepa_items(data)
     yield from volume_items(data)
     makers = {

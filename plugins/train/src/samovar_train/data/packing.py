@@ -71,7 +71,9 @@ def to_uint8(array: NDArray[Any], low: float = 0.5, high: float = 99.5) -> NDArr
     if values.size == 0:
         return np.zeros(array.shape, np.uint8)
     a, b = np.percentile(values, [low, high])
-    return (np.clip((array - min(a, 0.0)) / max(b - min(a, 0.0), 1e-6), 0, 1) * 255).astype(np.uint8)
+    return (np.clip((array - min(a, 0.0)) / max(b - min(a, 0.0), 1e-6), 0, 1) * 255).astype(
+        np.uint8
+    )
 
 
 def write_pack(folder: Path, items: Iterable[Item], about: dict[str, Any]) -> int:
@@ -133,5 +135,11 @@ class Pack:
         labels = raw.view(np.uint16 if row["wide"] else np.uint8).reshape(shape[:2])
         objects = [tuple(o) for o in row["objects"]]
         return Item(
-            row["source"], row["stem"], image, labels, objects, row["domain"], row["kind"]  # type: ignore[arg-type]
+            row["source"],
+            row["stem"],
+            image,
+            labels,
+            objects,
+            row["domain"],
+            row["kind"],  # type: ignore[arg-type]
         )

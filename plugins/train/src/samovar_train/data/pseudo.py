@@ -35,7 +35,7 @@ def even_regions(
     ball = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius
     for level in range(levels + 1):
         opened = ndimage.binary_opening(quantised == level, ball)
-        parts, number = ndimage.label(opened)
+        parts, _ = ndimage.label(opened)
         for i, window in enumerate(ndimage.find_objects(parts), start=1):
             part = parts[window] == i
             height, width = part.shape

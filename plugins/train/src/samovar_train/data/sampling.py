@@ -75,10 +75,8 @@ def jittered_box(
     return legal_box(box + shift, size)
 
 
-def extent_box(
-    rng: np.random.Generator, view: "ObjectView", least: float
-) -> NDArray[np.float64]:
-    """The sides of a 3-D box: the object lies anywhere in it and fills at least the share `least`."""
+def extent_box(rng: np.random.Generator, view: ObjectView, least: float) -> NDArray[np.float64]:
+    """The sides of a 3-D box: the object lies anywhere in it and fills at least `least` of it."""
     box = view.box
     extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
     area = float(view.soft.sum()) * 16
@@ -142,7 +140,10 @@ class ObjectView:
         square[:height, :width] = mask.view(np.uint8) * np.uint8(255)
         grid = size // 4
         filter_ = Image.Resampling.BOX if side >= grid else Image.Resampling.BILINEAR
-        self.soft = np.asarray(Image.fromarray(square).resize((grid, grid), filter_)).astype(np.float32) / 255
+        self.soft = (
+            np.asarray(Image.fromarray(square).resize((grid, grid), filter_)).astype(np.float32)
+            / 255
+        )
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         self.box = scale * np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
         self.flat = np.flatnonzero(mask)

@@ -24,7 +24,11 @@ def read_pair(pairs: PairSet, stem: str) -> tuple[NDArray[np.uint8], NDArray[Any
     """Image `(H, W)` or `(H, W, 3)` uint8, and the label PNG as it is stored."""
     with Image.open(pairs.image(stem)) as picture:
         image = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-    if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all():
+    if (
+        image.ndim == 3
+        and (image[..., 0] == image[..., 1]).all()
+        and (image[..., 1] == image[..., 2]).all()
+    ):
         image = image[..., 0]
     with Image.open(pairs.mask(stem)) as picture:
         mask = np.asarray(picture)
@@ -55,7 +59,9 @@ def banepa_items(data: Path, tile: int = 640, step: int = 320) -> Iterator[Item]
             for x in range(0, labelled_columns - tile + 1, step):
                 window = Window(x, y, tile, tile)
                 image = np.ascontiguousarray(scene.read(window=window).transpose(1, 2, 0))
-                labels, table = number_objects((buildings.read(1, window=window) > 0).astype(np.uint8))
+                labels, table = number_objects(
+                    (buildings.read(1, window=window) > 0).astype(np.uint8)
+                )
                 yield Item("fair_banepa_oam", f"y{y}x{x}", image, labels, table, "remote_sensing")
 
 
@@ -78,7 +84,11 @@ def slices_of(
             part = np.ascontiguousarray(np.take(labels, i, axis).astype(np.int32))
             numbered, table = number_objects(part)
             yield Item(
-                source, f"{stem}/{axis}/{i}", np.ascontiguousarray(np.take(image, i, axis)), numbered, table
+                source,
+                f"{stem}/{axis}/{i}",
+                np.ascontiguousarray(np.take(image, i, axis)),
+                numbered,
+                table,
             )
 
 

@@ -116,4 +116,4 @@ def dense_position(position: FourierPosition, height: int, width: int) -> Tensor
     return position(grid).permute(2, 0, 1)[None]
 
 
-__all__ = ["PromptEncoder", "FourierPosition", "dense_position"]
+__all__ = ["FourierPosition", "PromptEncoder", "dense_position"]

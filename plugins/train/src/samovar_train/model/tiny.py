@@ -26,7 +26,7 @@ class Tiny(nn.Module):
     def decode(
         self, taps: tuple[Tensor, Tensor, Tensor], prompts: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Embedding and taps (first axis 1 or N) and N prompts → logits `(N, 4, H/4, W/4)`, quality."""
+        """Embedding and taps (first axis 1 or N), N prompts → `(N, 4, H/4, W/4)`, quality."""
         sparse, dense = self.prompt_encoder(
             prompts["point_coords"],
             prompts["point_labels"],
