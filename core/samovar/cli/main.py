@@ -19,7 +19,7 @@ import samovar
 from samovar.cli import info, models, plugins, segment
 from samovar.cli.plugin_commands import attach_commands
 from samovar.cli.prompt_arguments import WORLDS
-from samovar.cli.reporting import print_line, report_error, say
+from samovar.cli.reporting import print_line, report_error, results_kept_clean, say
 from samovar.discovery import one_line
 from samovar.errors import SamovarError
 from samovar.plugins import Registry, registry
@@ -30,6 +30,7 @@ HELP = (
 )
 
 
+USAGE = 2
 CANCELLED = 130
 _CANCELLED_LINE = "cancelled: nothing more was written"
 
@@ -70,7 +71,7 @@ def _run(arguments: list[str], debug: bool, as_json: bool) -> int:
         _trace(debug)
         usage = _usage_message(error)
         if usage is not None:
-            return _report_usage(usage, int(getattr(error, "exit_code", 2)), as_json)
+            return report_error(f"{usage} (samovar --help)", USAGE, as_json=as_json)
         hint = "" if debug else "; run it again with --debug, and report it"
         return report_error(f"internal error: {one_line(error)}{hint}", 1, as_json=as_json)
 
@@ -99,7 +100,7 @@ def build_app(found: Registry | None = None) -> typer.Typer:
     """
     plugins_found = registry(allow_problems=True) if found is None else found
     app = _group(HELP)
-    app.callback()(_root)
+    app.callback(invoke_without_command=True)(_root)
     groups = {
         "models": _group("List, inspect and verify models."),
         "plugins": _group("List plugins and find out what is wrong with them."),
@@ -117,14 +118,24 @@ def build_app(found: Registry | None = None) -> typer.Typer:
 
 
 def _group(text: str) -> typer.Typer:
-    return typer.Typer(
+    group = typer.Typer(
         help=text,
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    group.callback(invoke_without_command=True)(_help_if_unfinished)
+    return group
+
+
+def _help_if_unfinished(context: typer.Context) -> None:
+    """A group without a command gets its help, as an error."""
+    if context.invoked_subcommand is None:
+        with results_kept_clean():
+            # rich prints it, plain typer returns it
+            say(context.get_help())
+        raise typer.Exit(USAGE)
 
 
 def _show_version(wanted: bool) -> None:
@@ -134,6 +145,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -144,7 +156,7 @@ def _root(
         bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
     ] = False,
 ) -> None:
-    pass
+    _help_if_unfinished(context)
 
 
 def _without_plugins(arguments: Sequence[str]) -> bool:
@@ -162,14 +174,6 @@ def _usage_message(error: Exception) -> str | None:
     if not callable(message) or not hasattr(error, "exit_code"):
         return None
     return str(message())
-
-
-def _report_usage(message: str, code: int, as_json: bool) -> int:
-    if not message or message.startswith("Usage:"):
-        # the help that an unfinished command gets instead of an error
-        say(message)
-        return code
-    return report_error(f"{message} (samovar --help)", code, as_json=as_json)
 
 
 def _make_streams_tolerant(as_json: bool) -> None:
