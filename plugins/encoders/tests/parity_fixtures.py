@@ -126,9 +126,11 @@ def answer_for(predictor: Predictor, suffix: str, prompt: dict) -> tuple[np.ndar
 
 
 def fixture_picture(fixture: np.lib.npyio.NpzFile, record: ModelRecord) -> np.ndarray:
-    """The recorded picture; for SAMed its green channel, resized before it is given."""
+    """The recorded picture; resized where upstream's answers are not over the picture itself."""
     height, width = (int(v) for v in fixture["image_hw"])
     picture = deterministic.picture(int(fixture["image_seed"]), height, width)
+    if record.name == "esp-medsam":
+        return resampling.opencv_linear(picture, (1024, 1024))
     if record.name != "samed":
         return picture
     green = resampling.pillow_bilinear(picture[..., 1], (512, 512))

@@ -82,19 +82,25 @@ def linear_uint8(image: Array, size: Size) -> Array:
 
 
 def opencv_linear(image: Array, size: Size) -> Array:
-    """OpenCV's INTER_LINEAR on uint8: weights of 11 bits, one rounding at the end."""
-    one = 1 << 11
-    out = image.astype(np.int64)
-    for axis in (1, 0):
-        lower, fraction = _two_taps(size[axis], image.shape[axis])
-        upper = np.minimum(lower + 1, image.shape[axis] - 1)
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        second = np.rint(fraction.astype(np.float32) * np.float32(one)).astype(np.int64)
-        first = np.rint((1 - fraction.astype(np.float32)) * np.float32(one)).astype(np.int64)
-        out = np.take(out, lower, axis) * first.reshape(shape) + np.take(
-            out, upper, axis
-        ) * second.reshape(shape)
-    return np.clip((out + (1 << 21)) >> 22, 0, 255).astype(np.uint8)
+    """OpenCV's INTER_LINEAR on uint8: weights of 11 bits, and bits cut off between the passes."""
+    one = np.float32(1 << 11)
+    lower, fraction = _two_taps(size[1], image.shape[1])
+    upper = np.minimum(lower + 1, image.shape[1] - 1)
+    second = np.rint(fraction.astype(np.float32) * one).astype(np.int64)[None, :, None]
+    first = np.rint((1 - fraction.astype(np.float32)) * one).astype(np.int64)[None, :, None]
+    source = image.astype(np.int64)
+    wide = (source[:, lower] * first + source[:, upper] * second) >> 4
+    # down the rows the weights stay as they are at the edges; only the rows are clamped
+    position = ((np.arange(size[0]) + 0.5) * (image.shape[0] / size[0]) - 0.5).astype(np.float32)
+    row = np.floor(position).astype(np.int64)
+    part = (position - row).astype(np.float32)
+    second = np.rint(part * one).astype(np.int64)[:, None, None]
+    first = np.rint((1 - part) * one).astype(np.int64)[:, None, None]
+    last = image.shape[0] - 1
+    above, below = wide[np.clip(row, 0, last)], wide[np.clip(row + 1, 0, last)]
+    return np.clip((((first * above) >> 16) + ((second * below) >> 16) + 2) >> 2, 0, 255).astype(
+        np.uint8
+    )
 
 
 def _area_matrix(size: int, old: int) -> NDArray[np.float32]:
