@@ -67,8 +67,17 @@ def test_padding_comes_after_normalising_unless_stated():
 
 def test_mean_and_deviation_are_a_channel_s_own():
     pixels = np.array([10, 20, 30], dtype=np.float32).reshape(3, 1, 1)
-    out = Normalisation("mean-std", (10, 10, 10), (1, 2, 4)).apply(pixels)
-    np.testing.assert_array_equal(out.ravel(), [0, 5, 5])
+    Normalisation("mean-std", (10, 10, 10), (1, 2, 4)).apply(pixels, pixels)
+    np.testing.assert_array_equal(pixels.ravel(), [0, 5, 5])
+
+
+@pytest.mark.parametrize("kind", ["mean-std", "min-max", "none"])
+def test_the_picture_itself_is_not_written_to(kind):
+    own = picture(8, 8)
+    kept = own.copy()
+    rule = Preparation((8, 8), (8, 8), "scaled", Resize(), Normalisation(kind))
+    prepare([own], rule)
+    np.testing.assert_array_equal(own, kept)
 
 
 def test_channel_order_turns_before_normalising():

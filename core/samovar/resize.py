@@ -81,16 +81,19 @@ class Normalisation:
             raise ValueError('"std" must be positive')
         return cls(one_of(rule, "kind", NormalisationKind, default.kind), mean, std)
 
-    def apply(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(3, rows, columns)`` 0…255 → normalised float32, a new array."""
+    def apply(self, planes: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """``(3, rows, columns)`` 0…255, normalised into ``out`` (which may be ``planes``)."""
         if self.kind == "none":
-            return planes.astype(np.float32)
+            out[...] = planes
+            return
+        low: NDArray[np.float32] | np.float32 = np.array(self.mean, dtype=np.float32)[:, None, None]
+        width: NDArray[np.float32] | np.float32
+        width = np.array(self.std, dtype=np.float32)[:, None, None]
         if self.kind == "min-max":
             low, high = np.float32(planes.min()), np.float32(planes.max())
-            return np.asarray((planes - low) / max(high - low, np.float32(1e-8)), np.float32)
-        mean = np.array(self.mean, dtype=np.float32)[:, None, None]
-        std = np.array(self.std, dtype=np.float32)[:, None, None]
-        return np.asarray((planes - mean) / std, dtype=np.float32)
+            width = max(high - low, np.float32(1e-8))
+        np.subtract(planes, low, out=out)
+        np.divide(out, width, out=out)
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def prepare(
         InputError: a picture that has not three channels, or no pixels.
     """
     rows, columns = preparation.encode_size
-    batch = np.zeros((len(pictures), 3, rows, columns), dtype=np.float32)
+    batch = np.empty((len(pictures), 3, rows, columns), dtype=np.float32)
     fits = []
     for target, picture in zip(batch, pictures, strict=True):
         if picture.ndim != 3 or picture.shape[0] != 3 or 0 in picture.shape:
@@ -145,17 +148,19 @@ def _place(
 ) -> None:
     """Scale, normalise and pad one picture into its ``(3, rows, columns)`` place."""
     rule, normalisation = preparation.resize, preparation.normalisation
-    planes = resample(picture, fit.content, rule.interpolation)
+    same = picture.shape[1:] == fit.content
+    planes = picture if same else resample(picture, fit.content, rule.interpolation)
     if preparation.channel_order == "BGR":
         planes = planes[::-1]
     rows, columns = fit.content
+    target[:, rows:] = rule.pad_value
+    target[:, :rows, columns:] = rule.pad_value
+    content = target[:, :rows, :columns]
     if rule.pad_before_normalising:
-        target[...] = rule.pad_value
-        target[:, :rows, :columns] = planes
-        target[...] = normalisation.apply(target)
+        content[...] = planes
+        normalisation.apply(target, target)
     else:
-        target[...] = rule.pad_value
-        target[:, :rows, :columns] = normalisation.apply(planes)
+        normalisation.apply(planes, content)
 
 
 def _rounded(value: float, rounding: Rounding) -> int:

@@ -88,6 +88,7 @@ def test_a_device_that_is_not_there_lists_those_that_are(folder, monkeypatch, de
         OnnxRuntime().load(save(ENCODER, folder / "e.onnx"), device=device)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_provider_that_does_not_start_is_no_silent_fallback(folder, monkeypatch):
     """ONNX Runtime itself warns and goes on with the CPU."""
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():

@@ -153,6 +153,9 @@ def _options(threads: int) -> ort.SessionOptions:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.use_deterministic_compute = True
     options.log_severity_level = 4
+    # Reading, encoding and decoding overlap: a pool that spins takes the cores from the others
+    # (measured on tiny with 2 threads: half the CPU time, no longer in wall time).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
