@@ -103,7 +103,7 @@ class TestErrors:
             (["sgment"], "Did you mean 'segment'"),
             (["info"], "Missing argument"),
             (["info", "a", "b"], "unexpected extra argument"),
-            (["info", "a", "--colour"], "No such option: --colour"),
+            (["info", "a", "--colour"], "--colour"),
             (["segment", "a", "--threads", "many", "--box", "0,0,1,1"], "--threads"),
             (["models", "lst"], "Did you mean 'list'"),
         ],
