@@ -42,15 +42,15 @@ def write_scene(
     paths = {"image": folder / f"{stem}.tif", "labels": folder / f"{stem}_labels.tif"}
     if classes:
         paths["classes"] = folder / f"{stem}_classes.tif"
-    drafts = {name: path.with_name(f".{os.getpid()}-{path.name}") for name, path in paths.items()}
+    drafts = {name: path.with_name(f".{os.getpid()}-draft-{path.name}") for name, path in paths.items()}
     try:
         # a fixed, small block cache: the default is a share of the machine's memory
         with rasterio.Env(GDAL_CACHEMAX=64, SPARSE_OK_OVERVIEW=True):
             _write_blocks(scene, drafts)
             for name, draft in drafts.items():
-                if overviews:
+                if overviews and not cog:
                     _add_overviews(draft, "average" if name == "image" else "nearest")
-                _finish(draft, paths[name], cog, scene)
+                _finish(draft, paths[name], cog, overviews)
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def _add_overviews(path: Path, resampling: str) -> None:
             dataset.build_overviews(factors, Resampling[resampling])
 
 
-def _finish(draft: Path, path: Path, cog: bool, scene: Scene) -> None:
+def _finish(draft: Path, path: Path, cog: bool, overviews: bool) -> None:
     if not cog:
         os.replace(draft, path)
         return
@@ -180,5 +180,6 @@ def _finish(draft: Path, path: Path, cog: bool, scene: Scene) -> None:
     with replacing(path) as temporary:
         copy(
             str(draft), temporary, driver="COG", compress="deflate", predictor="yes",
-            blocksize=BLOCK, sparse_ok=True, overviews="auto", bigtiff="if_safer",
+            blocksize=BLOCK, sparse_ok=True, bigtiff="if_safer",
+            overviews="auto" if overviews else "none",
         )  # fmt: skip

@@ -54,7 +54,7 @@ class Scene:
         crs: authority code; UTM, EPSG:3857 and EPSG:4326 have sensible origins.
         rotation: degrees by which rows are turned against the CRS's axes, counter-clockwise.
         south_up: rows run northwards.
-        nodata: ``corner`` cuts one corner off, ``strip`` leaves a diagonal flight strip with
+        nodata: ``corner`` cuts one corner off, ``island`` leaves a square in the middle with
             ``fill`` of the pixels, ``none`` fills all.
         start: metres of ground at the first pixel's corner, to look elsewhere.
 
@@ -80,8 +80,8 @@ class Scene:
     def __post_init__(self) -> None:
         if min(self.size) < 1 or self.gsd <= 0 or self.bits not in (8, 16):
             raise ValueError("size and gsd must be positive, bits 8 or 16")
-        if self.nodata not in ("corner", "strip", "none"):
-            raise ValueError(f"nodata is corner, strip or none, not {self.nodata!r}")
+        if self.nodata not in ("corner", "island", "none"):
+            raise ValueError(f"nodata is corner, island or none, not {self.nodata!r}")
         band_names(self.bands)
         object.__setattr__(self, "_ground", Ground(self.seed))
         object.__setattr__(self, "_houses", Houses(self._ground))
@@ -107,8 +107,8 @@ class Scene:
         inside = (r > 0) & (r < 1) & (c > 0) & (c < 1)
         if self.nodata == "corner":
             return inside & (c * 1.0 + r * 0.75 > 0.13)
-        if self.nodata == "strip":
-            return inside & (np.abs(r - c) < self.fill / 2)
+        if self.nodata == "island":
+            return inside & (np.maximum(np.abs(r - 0.5), np.abs(c - 0.5)) < math.sqrt(self.fill) / 2)
         return inside
 
     def empty(self, row: int, column: int, rows: int, columns: int) -> bool:

@@ -179,11 +179,11 @@ class Canvas:
             return
         x, y, z = self.x[part], self.y[part], self.z[part]
         level = solid.level(x, y, z)
-        slope = np.float32(1e-6)
+        square = np.float32(1e-12)
         for step, change in zip(self.steps, _gradient(level), strict=True):
             # a jump in a level is a seam of its formula, not a slope: it must not blur anything
-            slope = slope + np.minimum(np.abs(change), np.float32(1.6 * step))
-        cover = np.clip(np.float32(0.5) - level / slope, 0, 1)
+            square = square + np.square(np.minimum(np.abs(change), np.float32(1.6 * step)))
+        cover = np.clip(np.float32(0.5) - level / np.sqrt(square), 0, 1)
         painted = value(x, y, z) if callable(value) else np.float32(value)
         self.values[part] += cover * (painted - self.values[part])
         if label is not None:
