@@ -85,6 +85,9 @@ class Houses:
         found: list[Building] = []
         order = [(a, b) for b in range(-reach, reach + 1) for a in range(-reach, reach + 1)]
         order.sort(key=lambda ab: (max(abs(ab[0]), abs(ab[1])), ab))
+        middles = origin + (np.array(order) + 0.5) * (wide, deep) @ turn.T
+        near = parcel.inside(middles[:, 0], middles[:, 1]) > 0
+        order = [ab for ab, inside in zip(order, near, strict=True) if inside]
         for a, b in order:
             if len(found) >= most:
                 break
