@@ -113,6 +113,15 @@ def test_generator_with_options(model, picture, samovar):
     assert sorted(o["pixels"] for o in json.loads(ran.out)["objects"])[-2:] == [200, 300]
 
 
+def test_long_tables_are_cut_on_the_console_only(model, picture, samovar, monkeypatch):
+    monkeypatch.setattr("samovar.cli.segment_run.SHOWN", 1)
+    ran = samovar("segment", picture, *BOXES, "--manifest", picture.parent / "m.json")
+    assert "and 1 more of 2 objects" in ran.err
+    assert len(ran.out.splitlines()) == 3
+    ran = samovar("segment", picture, *BOXES, "--json")
+    assert len(json.loads(ran.out)["objects"]) == 2
+
+
 def test_nothing_found_is_said(model, picture, samovar):
     ran = samovar("segment", picture, "--box", "e=0,0,3,3", "--manifest", picture.parent / "m.json")
     assert ran.code == 0

@@ -33,6 +33,9 @@ from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.staging import all_or_nothing, stage
 
+SHOWN = 60
+"""Rows of the table on the console."""
+
 
 def run_segment(request: Request) -> int:
     """Check everything, segment, write everything, report.
@@ -156,8 +159,10 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
         say("no object was found")
     print_table(
         columns,
-        [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows],
+        [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows[:SHOWN]],
     )
+    if len(rows) > SHOWN:
+        say(f"… and {len(rows) - SHOWN} more of {len(rows)} objects, in the files and in --json")
     for item in objects:
         if item.empty:
             say(f"nothing was found for object {item.id}{f' ({item.name})' if item.name else ''}")
