@@ -199,15 +199,22 @@ class EfficientTwoWayBlock(TwoWayBlock):
         self.mlp = Head(dim, hidden, dim, 1)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        token_pe: Tensor,
+        image_pe: Tensor,
+        token_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         if not self.first:
             tokens = tokens + token_pe
-        tokens = self.norm1(tokens + self.self_attn(tokens, tokens, tokens))
+        tokens = self.norm1(tokens + self.self_attn(tokens, tokens, tokens, token_bias))
         tokens = tokens + self.cross_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        image = image + self.cross_attn_image_to_token(image + image_pe, tokens + token_pe, tokens)
+        image = image + self.cross_attn_image_to_token(
+            image + image_pe, tokens + token_pe, tokens, token_bias
+        )
         return tokens, self.norm4(image)
 
 
@@ -216,7 +223,7 @@ class EfficientMaskDecoder(MaskDecoder):
 
     def __init__(self, dim: int = 256, masks: int = 4) -> None:
         nn.Module.__init__(self)
-        self.masks = masks
+        self.masks, self.null_tokens = masks, False
         self.transformer = TwoWayTransformer(dim, depth=0)
         self.transformer.layers = nn.ModuleList(
             EfficientTwoWayBlock(dim, 8, 2048, 2, first=i == 0) for i in range(2)

@@ -94,6 +94,9 @@ class HQSam(PromptableModel):
         rows = torch.arange(masks.shape[0], device=masks.device)
         return masks[rows, best][:, None], quality[rows, best][:, None]
 
+    def feature_shapes(self, grid: int) -> dict[str, tuple[int, ...]]:
+        return {EMBEDDING: (256, grid, grid), EARLY: (160, grid, grid)}
+
 
 def hq_sam_light() -> PromptableModel:
     """HQ-SAM on MobileSAM's TinyViT."""

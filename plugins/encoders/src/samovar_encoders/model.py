@@ -62,6 +62,14 @@ class PromptableModel(nn.Module):
         keep = slice(1, None) if multimask else slice(0, 1)
         return masks[:, keep], quality[:, keep]
 
+    def single_first(self, masks: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """All masks, the answer to an unambiguous prompt in the first place."""
+        return masks, quality
+
+    def feature_shapes(self, grid: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the arrays that ``encode`` returns, without the batch."""
+        return {EMBEDDING: (256, grid, grid)}
+
     def forward(self, pictures: Tensor) -> Features:
         return self.encode(pictures)
 

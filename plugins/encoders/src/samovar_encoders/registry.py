@@ -195,7 +195,9 @@ _EFFICIENT_SAM = tuple(
         citation="Xiong et al., EfficientSAM, CVPR 2024, arXiv:2312.00863",
         resize=Resize("linear", "stretch", scaled=True),
         normalise=_IMAGENET,
-        frame=PromptFrame(1024, "stretch32", pad_point=False, kinds=("point", "box"), max_points=6),
+        frame=PromptFrame(
+            1024, "stretch32", padding="six", kinds=("point", "box"), max_points=6
+        ),
         output=Output(via_frame=False, kernel="bicubic"),
         checkpoints=(f"efficient_sam_vit{size[0]}.pt",),
         wrappers=("model",),
@@ -213,7 +215,7 @@ _SAM2 = tuple(
         citation="Ravi et al., SAM 2, 2024, arXiv:2408.00714",
         resize=Resize("triangle", "stretch", scaled=True),
         normalise=_IMAGENET,
-        frame=PromptFrame(1024, "stretch32"),
+        frame=PromptFrame(1024, "stretch32", padding="always"),
         output=Output(via_frame=False, clamp=32.0),
         checkpoints=(f"sam2.1_hiera_{long.replace('base+', 'base_plus')}.pt",),
         wrappers=("model",),
@@ -339,7 +341,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         builder=_HERE + "resnet_neck:nanosam",
         citation="NVIDIA-AI-IOT, NanoSAM, 2023",
         resize=Resize("pillow-bicubic", rounding="down"),
-        frame=PromptFrame(1024, "isotropic", pad_point=False),
+        frame=PromptFrame(1024, "isotropic", padding="never"),
         output=Output(via_frame=False, crop="low-res"),
         checkpoints=("checkpoint.pth", "mobile_sam.pt"),
         wrappers=("model",),

@@ -43,8 +43,8 @@ class PromptFrame:
     size / longest side; ``stretch``: each axis by size / side. ``32`` computes in float32."""
     whole_boxes: bool = False
     """Box corners are truncated to whole frame pixels."""
-    pad_point: bool = True
-    """A padding point follows the points of a prompt that has no box."""
+    padding: Literal["no-box", "always", "never", "six"] = "no-box"
+    """A padding point follows: where there is no box; always; never; up to six points."""
     kinds: tuple[str, ...] = ("point", "negative-point", "box", "mask")
     max_points: int | None = None
 

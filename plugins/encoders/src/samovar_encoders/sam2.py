@@ -169,3 +169,14 @@ class Sam2(PromptableModel):
         chosen = torch.where(stable, torch.zeros_like(best), best)
         rows = torch.arange(masks.shape[0], device=masks.device)
         return masks[rows, chosen][:, None], quality[rows, chosen][:, None]
+
+    def single_first(self, masks: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        single, its_quality = self.select(masks, quality, multimask=False)
+        return torch.cat([single, masks[:, 1:]], 1), torch.cat([its_quality, quality[:, 1:]], 1)
+
+    def feature_shapes(self, grid: int) -> dict[str, tuple[int, ...]]:
+        return {
+            EMBEDDING: (256, grid, grid),
+            FINEST: (32, 4 * grid, 4 * grid),
+            FINE: (64, 2 * grid, 2 * grid),
+        }

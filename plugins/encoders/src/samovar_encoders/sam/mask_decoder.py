@@ -9,6 +9,21 @@ from .layers import MLP, LayerNorm2d
 from .transformer import TwoWayTransformer, as_map, as_tokens
 
 
+NULL_TOKEN = 1e4
+"""A sparse token whose first number is this is nobody: nothing attends to it.
+
+Exported graphs batch prompts of different lengths with it, where a system's own rule for padding
+differs from the host's.
+"""
+
+
+def without_null_tokens(sparse: Tensor) -> tuple[Tensor, Tensor]:
+    """``(B, N, dim)`` → the tokens with nobody's zeroed, and their attention bias ``(B, N)``."""
+    nobody = sparse[..., :1] >= NULL_TOKEN  # (B, N, 1)
+    bias = torch.where(nobody[..., 0], -1e9, 0.0)
+    return torch.where(nobody, torch.zeros_like(sparse), sparse), bias
+
+
 class MaskDecoder(nn.Module):
     """Image embedding + prompt embeddings → mask logits at four times the grid, and qualities.
 
@@ -19,6 +34,7 @@ class MaskDecoder(nn.Module):
     def __init__(self, dim: int = 256, masks: int = 4, iou_hidden: int = 256) -> None:
         super().__init__()
         self.masks = masks
+        self.null_tokens = False
         self.transformer = TwoWayTransformer(dim)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(masks, dim)
@@ -46,7 +62,14 @@ class MaskDecoder(nn.Module):
         image = embedding + dense  # (B, dim, h, w); one embedding broadcasts over prompts
         height, width = image.shape[-2:]
         pe = as_tokens(image_pe).expand(image.shape[0], -1, -1)
-        tokens, attended = self.transformer(as_tokens(image), pe, self.tokens(sparse))
+        bias = None
+        if self.null_tokens:
+            sparse, bias = without_null_tokens(sparse)
+        tokens = self.tokens(sparse)
+        if bias is not None:
+            own = bias.new_zeros(bias.shape[0], tokens.shape[1] - bias.shape[1])
+            bias = torch.cat([own, bias], dim=1)  # (B, all tokens)
+        tokens, attended = self.transformer(as_tokens(image), pe, tokens, bias)
         return tokens, as_map(attended, height, width)
 
     def upscaled(self, image: Tensor) -> Tensor:

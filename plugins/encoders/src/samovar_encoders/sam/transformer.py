@@ -27,15 +27,17 @@ class Attention(nn.Module):
         batch, count, width = x.shape
         return x.reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """``q`` (B, N, dim), ``k`` and ``v`` (B, M, dim) → (B, N, dim)."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """``q`` (B, N, dim), ``k`` and ``v`` (B, M, dim), ``bias`` (B, M) → (B, N, dim)."""
         q, k, v = (
             self.split(self.q_proj(q)),
             self.split(self.k_proj(k)),
             self.split(self.v_proj(v)),
         )
-        weights = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(dim=-1)  # (B, h, N, M)
-        out = (weights @ v).transpose(1, 2)  # (B, N, h, C/h)
+        logits = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # (B, heads, N, M)
+        if bias is not None:
+            logits = logits + bias[:, None, None]
+        out = (logits.softmax(dim=-1) @ v).transpose(1, 2)  # (B, N, h, C/h)
         return self.out_proj(out.flatten(2))
 
 
@@ -63,19 +65,29 @@ class TwoWayBlock(nn.Module):
         self.first = first
 
     def forward(
-        self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        token_pe: Tensor,
+        image_pe: Tensor,
+        token_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """``tokens`` (B, N, dim), ``image`` (B, HW, dim) and their positions."""
+        """``tokens`` (B, N, dim), ``image`` (B, HW, dim) and their positions.
+
+        ``token_bias`` (B, N) is added to the logits of whoever attends to a token.
+        """
         if self.first:  # the tokens are their own positions: no sum, no residual
-            tokens = self.self_attn(tokens, tokens, tokens)
+            tokens = self.self_attn(tokens, tokens, tokens, token_bias)
         else:
             q = tokens + token_pe
-            tokens = tokens + self.self_attn(q, q, tokens)
+            tokens = tokens + self.self_attn(q, q, tokens, token_bias)
         tokens = self.norm1(tokens)
         tokens = tokens + self.cross_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        image = image + self.cross_attn_image_to_token(image + image_pe, tokens + token_pe, tokens)
+        image = image + self.cross_attn_image_to_token(
+            image + image_pe, tokens + token_pe, tokens, token_bias
+        )
         return tokens, self.norm4(image)
 
 
@@ -99,11 +111,13 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(dim, heads, downsample)
         self.norm_final_attn = nn.LayerNorm(dim)
 
-    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, image_pe: Tensor, tokens: Tensor, token_bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """``image``, ``image_pe`` (B, HW, dim), ``tokens`` (B, N, dim) → tokens, image."""
         queries = tokens
         for layer in self.layers:
-            queries, image = layer(queries, image, tokens, image_pe)
+            queries, image = layer(queries, image, tokens, image_pe, token_bias)
         attended = self.final_attn_token_to_image(queries + tokens, image + image_pe, image)
         return self.norm_final_attn(queries + attended), image
 

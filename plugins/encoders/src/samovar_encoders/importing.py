@@ -1,0 +1,172 @@
+"""A checkpoint that the field already has → a samovar bundle that runs without torch."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from samovar.bundle import Bundle
+from samovar.errors import UsageError
+from samovar.resize import Normalisation, Preparation
+from samovar.resize import Resize as HostResize
+from samovar.selection import Selection
+
+from .checkpoint import Imported, load_weights
+from .export import export_role
+from .model import EMBEDDING, PromptableModel
+from .registry import ModelRecord, record
+from .roles import ROLES
+
+INTERPOLATION = {
+    "pillow-bilinear": "bilinear-antialias",
+    "pillow-bicubic": "bicubic-antialias",
+    "opencv-linear": "bilinear",
+    "opencv-area": "area",
+    "opencv-nearest": "area",
+    "linear": "bilinear",
+    "linear-uint8": "bilinear",
+    "triangle": "bilinear-antialias",
+    "spline-cubic": "bicubic-antialias",
+}
+"""The host's rule for each of upstream's kernels: the same but for rounding to whole grey levels
+(``opencv-nearest`` has none; the mean over the footprint stands in)."""
+
+
+def import_checkpoint(paths: Sequence[str | Path], name: str) -> Imported:
+    """The torch module called ``name`` with the weights of ``paths``.
+
+    Raises:
+        UnknownModel: no such name.
+        CheckpointError: a file that cannot be read, or is another model; keys are listed.
+    """
+    if not paths:
+        raise UsageError("no checkpoint given: name at least one file")
+    return load_weights(record(name), paths)
+
+
+def import_bundle(
+    paths: Sequence[str | Path], name: str, folder: str | Path, version: str = "0.1.0"
+) -> Bundle:
+    """Import, export the three graphs, verify them against torch, write the bundle.
+
+    Raises:
+        UsageError: a prompt-free model, which no bundle of three graphs can express.
+        CheckpointError, ExportError, OutputError: as their parts do.
+    """
+    rules = record(name)
+    if not rules.frame.kinds:
+        raise UsageError(
+            f"{name} takes no prompts, so it cannot be a bundle: build it with "
+            "samovar_encoders.importing.import_checkpoint"
+        )
+    imported = import_checkpoint(paths, name)
+    return write_bundle(imported, folder, version)
+
+
+def write_bundle(imported: Imported, folder: str | Path, version: str = "0.1.0") -> Bundle:
+    """Export, verify and write a model that is already in memory."""
+    rules, model = imported.record, imported.module
+    with tempfile.TemporaryDirectory() as scratch:
+        differences = {
+            role: export_role(model, rules, role, Path(scratch) / f"{role}.onnx") for role in ROLES
+        }
+        sources = {path.name: path for path in sorted(Path(scratch).iterdir())}
+        return describe(imported, differences, version).save(folder, sources)
+
+
+def describe(imported: Imported, differences: dict[str, float], version: str) -> Bundle:
+    """``bundle.json`` of a model; files and their hashes are added on writing."""
+    rules, model = imported.record, imported.module
+    shapes = model.feature_shapes(rules.grid)
+    side = 4 * rules.grid
+    return Bundle(
+        name=rules.name,
+        version=version,
+        roles={role: f"{role}.onnx" for role in ROLES},
+        files={},
+        preparation=preparation(rules),
+        embedding_shape=shapes.pop(EMBEDDING),
+        taps=shapes,
+        mask_size=(side, side),
+        mask_selection=selection(rules),
+        prompt_kinds=prompt_kinds(rules),
+        max_points=rules.frame.max_points,
+        modalities=rules.modalities,
+        parameters=sum(p.numel() for p in model.parameters()),
+        code_licence=rules.code_licence,
+        weights_licence=rules.weights_licence,
+        intended_use=f"{rules.system} as published; not a medical device",
+        provenance=provenance(imported),
+        validation={"onnx_against_torch": {k: float(f"{v:.1e}") for k, v in differences.items()}},
+    )
+
+
+def preparation(rules: ModelRecord) -> Preparation:
+    """The host's rules for the picture."""
+    resize = HostResize(
+        policy="pad" if rules.resize.policy == "longest" else "stretch",
+        interpolation=INTERPOLATION[rules.resize.kernel],  # type: ignore[arg-type]
+        rounding="half-up" if rules.resize.rounding == "nearest" else "floor",
+    )
+    encode, frame = rules.encode_size, rules.frame.size
+    return Preparation(
+        (encode, encode), (frame, frame), "scaled", resize, normalisation(rules), "RGB"
+    )
+
+
+def normalisation(rules: ModelRecord) -> Normalisation:
+    """In units of 0…255."""
+    rule = rules.normalise
+    if rule.kind == "minmax":
+        return Normalisation("min-max")
+    if rule.kind == "standardise":
+        return Normalisation("mean-std", rule.mean, rule.std)
+    return Normalisation(
+        "mean-std", tuple(255 * v for v in rule.mean), tuple(255 * v for v in rule.std)
+    )
+
+
+def selection(rules: ModelRecord) -> Selection:
+    """Which mask upstream's predictor keeps, by situation."""
+    if rules.output.selection == "first-token":
+        return Selection("first")
+    if rules.output.selection == "stability":
+        return Selection("stability")
+    if rules.frame.padding == "six":
+        return Selection("best-reading")
+    if rules.frame.padding == "never":
+        return Selection("best-quality")
+    if rules.name == "tiny-sam":
+        return Selection("best-reading")
+    return Selection("first", point="best-reading")
+
+
+def prompt_kinds(rules: ModelRecord) -> tuple[str, ...]:
+    """What a user may give."""
+    return tuple(kind for kind in ("box", "point", "negative-point", "mask") if kind in rules.frame.kinds)
+
+
+def provenance(imported: Imported) -> dict[str, Any]:
+    """Where the weights came from."""
+    rules = imported.record
+    return {
+        "system": rules.system,
+        "citation": rules.citation,
+        "homepage": rules.homepage,
+        "checkpoints": [
+            {"name": s.name, "sha256": s.sha256, "bytes": s.bytes} for s in imported.sources
+        ],
+        "torch": torch.__version__,
+    }
+
+
+__all__ = [
+    "Imported",
+    "PromptableModel",
+    "import_bundle",
+    "import_checkpoint",
+    "write_bundle",
+]
