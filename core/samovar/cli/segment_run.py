@@ -35,6 +35,8 @@ from samovar.staging import all_or_nothing, stage
 
 SHOWN = 60
 """Rows of the table on the console."""
+NAMED = 10
+"""Objects named in one line."""
 
 
 def run_segment(request: Request) -> int:
@@ -163,9 +165,10 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
     )
     if len(rows) > SHOWN:
         say(f"… and {len(rows) - SHOWN} more of {len(rows)} objects, in the files and in --json")
-    for item in objects:
-        if item.empty:
-            say(f"nothing was found for object {item.id}{f' ({item.name})' if item.name else ''}")
+    empty = [f"{o.id} ({o.name})" if o.name else str(o.id) for o in objects if o.empty]
+    if empty:
+        more = ", …" if len(empty) > NAMED else ""
+        say(f"nothing was found for object {', '.join(empty[:NAMED])}{more}")
     for path in outputs.paths:
         print_line(f"wrote {path}")
 
