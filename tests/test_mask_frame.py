@@ -59,6 +59,12 @@ def test_everything_and_nothing(fit):
     assert pixel_mask(logits * 0, fit).empty, "the threshold itself is background"
 
 
+def test_a_pixel_exactly_at_the_threshold_is_background():
+    fit = Fit((1, 3), (1, 3), (1, 3), (1, 3))
+    mask = pixel_mask(np.array([[0.0, 2.0, 2.5]], dtype=np.float32), fit, 2.0)
+    assert (mask.region.start, mask.region.stop) == ((0, 2), (1, 3))
+
+
 def test_padding_is_not_part_of_the_picture():
     fit = Fit((32, 64), (32, 64), (64, 64), (64, 64))
     logits = np.full((16, 16), -4.0, dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,6 +140,8 @@ def test_names_win_over_folders_unless_written_as_paths(fake_runtime, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert load_model("small").name == "acme-small/small"
     assert load_model("./small").name == "mine"
+    assert load_model(Path("small")).name == "mine"
+    assert load_model("small/bundle.json").name == "mine"
 
 
 def test_a_folder_that_is_no_name_is_found_in_the_working_directory(
@@ -304,7 +307,10 @@ def test_the_list_says_what_is_broken_and_hashes_nothing(installed, monkeypatch,
 def test_one_model_is_described_by_name_or_folder(installed, monkeypatch, tmp_path):
     folder = with_bundle(installed, monkeypatch, tmp_path)
     assert describe_model("small").name == "acme-small/small"
-    assert describe_model(folder).record["licence"]["weights"] == "CC-BY-4.0"
+    record = describe_model(folder).record
+    assert record["licence"]["weights"] == "CC-BY-4.0"
+    assert record["licence"]["note"] == "further fields are fine"
+    assert len(record["weights_sha256"]) == 64
 
 
 def test_verifying_finds_the_changed_file(installed, monkeypatch, tmp_path):

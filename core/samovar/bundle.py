@@ -14,26 +14,27 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from samovar.bundle_fields import Fields
+from samovar.bundle_files import (
+    FILE_NAME,
+    BundleFile,
+    bundle_file,
+    check_file,
+    read_document,
+    safe_name,
+    sha256_of,
+)
 from samovar.errors import BundleError, OutputError
-from samovar.graphs import external_files
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.selection import Selection
 
 SCHEMA = 1
-FILE_NAME = "bundle.json"
 ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder", "decoder_roi")
 
-
-@dataclass(frozen=True)
-class BundleFile:
-    """What a file of a bundle must be."""
-
-    sha256: str
-    bytes: int
+__all__ = ["FILE_NAME", "SCHEMA", "Bundle", "BundleFile", "safe_name", "sha256_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class Bundle:
             BundleError: missing, not JSON, of a newer schema, or a field that makes no sense.
         """
         path = bundle_file(folder)
-        return cls.from_document(_document(path), path.parent, str(path))
+        return cls.from_document(read_document(path), path.parent, str(path))
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -170,29 +171,8 @@ class Bundle:
 
     def verify(self) -> None:
         """Check every file. Raises BundleError as :meth:`load` does."""
-        folder = self.folder.resolve()
         for name, stated in self.files.items():
-            path = self.folder / name
-            if not path.resolve().is_relative_to(folder):
-                raise BundleError(
-                    f"{path}: the file is a link that leaves the bundle's folder: "
-                    "copy the file itself into the folder"
-                )
-            _check_file(path, stated)
-            if path.suffix.lower() == ".onnx":
-                self._check_external(path, name)
-
-    def _check_external(self, path: Path, name: str) -> None:
-        for location in sorted(external_files(path)):
-            try:
-                listed = (Path(name).parent / safe_name(location)).as_posix() in self.files
-            except ValueError:
-                listed = False
-            if not listed:
-                raise BundleError(
-                    f"{path}: the graph reads tensors from {location!r}, which the bundle does "
-                    "not list: export it with its weights inside (external_data=False)"
-                )
+            check_file(self.folder, name, stated, self.files)
 
     def save(self, folder: str | Path, sources: Mapping[str, str | Path]) -> Bundle:
         """Write the bundle into a new folder, whole or not at all, and load it.
@@ -224,60 +204,6 @@ class Bundle:
                 f"{target}: cannot be written ({error.strerror}): choose another folder"
             ) from error
         return type(self).load(target)
-
-
-def bundle_file(folder: str | Path) -> Path:
-    """The ``bundle.json`` of a folder, or itself. Raises BundleError when there is none."""
-    path = Path(folder)
-    if path.name != FILE_NAME:
-        path = path / FILE_NAME
-    if not path.is_file():
-        raise BundleError(
-            f"{folder}: no {FILE_NAME} there: name a folder made by `samovar models bundle`"
-        )
-    return path
-
-
-def safe_name(name: str) -> str:
-    """``name`` when it is a plain relative path that stays in its folder. Raises ValueError."""
-    pure = PureWindowsPath(name)  # splits at both slashes and knows drives
-    if not name or "\\" in name or pure.drive or pure.root or ".." in pure.parts:
-        raise ValueError(f"the path {name!r} leaves the bundle's folder")
-    return pure.as_posix()
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: not valid JSON ({error}): copy the bundle again") from error
-    if not isinstance(document, dict):
-        raise BundleError(f"{path}: not a bundle's record: a JSON object is expected")
-    return document
-
-
-def _check_file(path: Path, stated: BundleFile) -> None:
-    if not path.is_file():
-        raise BundleError(f"{path}: the bundle's file is missing: copy the bundle again")
-    size = path.stat().st_size
-    if size != stated.bytes:
-        raise BundleError(
-            f"{path}: has {size} bytes, bundle.json says {stated.bytes}: "
-            "it was changed or cut short, copy the bundle again"
-        )
-    if sha256_of(path) != stated.sha256:
-        raise BundleError(
-            f"{path}: its SHA-256 is not the one in bundle.json: "
-            "it was changed or damaged, copy the bundle again from where it came"
-        )
 
 
 def _parse(fields: Fields, folder: Path) -> Bundle:

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from samovar.bundle import FILE_NAME, Bundle, bundle_file
+from samovar.bundle import FILE_NAME, Bundle
+from samovar.bundle_files import bundle_file, read_document
 from samovar.errors import BundleError, PluginError, SamovarError, UsageError
 from samovar.licences import restriction
 from samovar.plugins import registry
@@ -163,5 +164,9 @@ def _of_bundle(bundle: Bundle, name: str, summary: str, licence: str = "") -> Li
         bundle.parameters,
         stated,
         restriction(stated) is not None,
-        record={**bundle.document(), "weights_sha256": bundle.weights_hash},
+        record={
+            **bundle.document(),
+            **read_document(bundle.folder / FILE_NAME),
+            "weights_sha256": bundle.weights_hash,
+        },
     )

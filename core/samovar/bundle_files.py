@@ -1,0 +1,105 @@
+"""Files of a bundle: names that stay in their folder, sizes and hashes that hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from samovar.errors import BundleError
+from samovar.graphs import external_files
+
+FILE_NAME = "bundle.json"
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """What a file of a bundle must be."""
+
+    sha256: str
+    bytes: int
+
+
+def bundle_file(folder: str | Path) -> Path:
+    """The ``bundle.json`` of a folder, or itself. Raises BundleError when there is none."""
+    path = Path(folder)
+    if path.name != FILE_NAME:
+        path = path / FILE_NAME
+    if not path.is_file():
+        raise BundleError(
+            f"{folder}: no {FILE_NAME} there: name a folder made by `samovar models bundle`"
+        )
+    return path
+
+
+def safe_name(name: str) -> str:
+    """``name`` when it is a plain relative path that stays in its folder. Raises ValueError."""
+    pure = PureWindowsPath(name)  # splits at both slashes and knows drives
+    if not name or "\\" in name or pure.drive or pure.root or ".." in pure.parts:
+        raise ValueError(f"the path {name!r} leaves the bundle's folder")
+    return pure.as_posix()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON object of a ``bundle.json``, as it is. Raises BundleError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not valid JSON ({error}): copy the bundle again") from error
+    if not isinstance(document, dict):
+        raise BundleError(f"{path}: not a bundle's record: a JSON object is expected")
+    return document
+
+
+def check_file(folder: Path, name: str, stated: BundleFile, files: Collection[str]) -> None:
+    """One file of a bundle against its size and hash, and for what it would read.
+
+    Raises:
+        BundleError: missing, a link that leaves the folder, changed, or a graph with tensors in a
+            file that is not among ``files``.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(
+            f"{path}: the file is a link that leaves the bundle's folder: "
+            "copy the file itself into the folder"
+        )
+    if not path.is_file():
+        raise BundleError(f"{path}: the bundle's file is missing: copy the bundle again")
+    size = path.stat().st_size
+    if size != stated.bytes:
+        raise BundleError(
+            f"{path}: has {size} bytes, bundle.json says {stated.bytes}: "
+            "it was changed or cut short, copy the bundle again"
+        )
+    if sha256_of(path) != stated.sha256:
+        raise BundleError(
+            f"{path}: its SHA-256 is not the one in bundle.json: "
+            "it was changed or damaged, copy the bundle again from where it came"
+        )
+    if path.suffix.lower() == ".onnx":
+        _check_external(path, name, files)
+
+
+def _check_external(path: Path, name: str, files: Collection[str]) -> None:
+    for location in sorted(external_files(path)):
+        try:
+            listed = (Path(name).parent / safe_name(location)).as_posix() in files
+        except ValueError:
+            listed = False
+        if not listed:
+            raise BundleError(
+                f"{path}: the graph reads tensors from {location!r}, which the bundle does "
+                "not list: export it with its weights inside (external_data=False)"
+            )
