@@ -68,6 +68,9 @@ def test_slice_axis_is_the_coarsest_else_superior_inferior():
     affine = np.eye(4)
     affine[:3, :3] = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]])
     assert Grid((9, 9, 9), affine, Frame.lps()).slice_axis() == 1
+    # A single slice is looked at as a whole, whatever its spacing and direction.
+    assert Grid((9, 9, 1), affine, Frame.lps()).slice_axis() == 2
+    assert Grid((9, 1, 9), np.diag([5.0, 1, 1, 1]), Frame.lps()).slice_axis() == 1
 
 
 def test_regions():

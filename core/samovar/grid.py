@@ -206,11 +206,14 @@ class Grid:
     def slice_axis(self) -> int:
         """Array axis to slice a volume along.
 
-        The axis of coarsest spacing when one is coarser than the others by more than 1 %,
-        else the axis nearest to superior–inferior (by direction cosines).
+        The axis of a single slice where there is one; else the axis of coarsest spacing when one
+        is coarser than the others by more than 1 %; else the axis nearest to superior–inferior
+        (by direction cosines).
         """
         if self.ndim != 3:
             raise GeometryError("only volumes are sliced")
+        if self.shape.count(1) == 1:
+            return self.shape.index(1)
         spacing = np.array(self.spacing)
         order = np.argsort(spacing)
         if spacing[order[-1]] > 1.01 * spacing[order[-2]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import InputError
 from samovar.image import ImageInfo
+from samovar_medical.inflate import unpacked
 from samovar_medical.volume import (
     VolumeImage,
     require_bytes,
@@ -22,8 +22,6 @@ from samovar_medical.volume import (
 )
 
 LARGEST_HEADER = 1 << 22
-_GZIP_OR_ZLIB = 47
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -66,23 +64,10 @@ def require_header(path: str, header: TextHeader) -> None:
 
 def _require_intact(path: str, file: Path, offset: int, promised: int) -> None:
     """Unpack once for the checksum: ITK passes over it and hands damaged voxels on."""
-    unpacked, unpacker = 0, zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        with file.open("rb") as packed:
-            packed.seek(offset)
-            while chunk := packed.read(_CHUNK):
-                while chunk and not (unpacker.eof and unpacked >= promised):
-                    if unpacker.eof:
-                        unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
-                    unpacked += len(unpacker.decompress(chunk))
-                    chunk = unpacker.unused_data
-    except zlib.error as error:
+    if sum(len(piece) for piece in unpacked(path, file, offset, promised)) < promised:
         raise InputError(
-            f"{path}: its compressed voxels are damaged: copy or export it again"
-        ) from error
-    if not unpacker.eof or unpacked < promised:
-        raise InputError(
-            f"{path}: is truncated (its compressed voxels end early): copy or export it again"
+            f"{path}: is truncated (its header promises {promised} bytes of voxels): copy or "
+            "export it again"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import struct
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +18,11 @@ from samovar.grid import LPS_FROM_RAS, Grid, Region
 from samovar.image import Image, ImageInfo
 from samovar.objects import Objects
 from samovar.prompts import Prompts
+from samovar_medical.inflate import unpacked
 from samovar_medical.label_boxes import prompts_from_labels
 from samovar_medical.label_names import CARET_ECODE, caret_table
 from samovar_medical.modality import sidecar_modality
-from samovar_medical.nifti_header import NiftiHeader, damaged_gzip, read_header
+from samovar_medical.nifti_header import NiftiHeader, read_header
 from samovar_medical.provenance import provenance_line
 from samovar_medical.volume import VolumeImage, slabs, volume_grid, warn
 
@@ -30,7 +30,6 @@ MEMORY_LIMIT = 1 << 30
 """Unpacked bytes above which a compressed volume goes to a temporary file, not into memory."""
 
 COMPRESSION = 4
-_CHUNK = 1 << 22
 _CODE_OF = {1: 2, 2: 512, 4: 768, 8: 1280}
 _COMMENT_ECODE = 6
 _INTENT_LABEL = 1002
@@ -112,18 +111,11 @@ def _unpack(path: str, header: NiftiHeader) -> NDArray[Any]:
             values: NDArray[Any] = np.memmap(file, np.uint8, "r+", 0, (header.nbytes,))
     else:
         values = np.empty(header.nbytes, dtype=np.uint8)
-    view, filled = memoryview(values), 0  # type: ignore[arg-type]
-    try:
-        with gzip.open(path) as stream:
-            stream.seek(header.offset)
-            while filled < header.nbytes:
-                count = stream.readinto(view[filled : filled + _CHUNK])  # type: ignore[attr-defined]
-                if not count:
-                    break
-                filled += count
-            stream.read(_CHUNK)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise damaged_gzip(path, error) from error
+    filled, skip = 0, header.offset
+    for piece in unpacked(path, Path(path), 0, header.offset + header.nbytes):
+        part = piece[skip : skip + header.nbytes - filled]
+        values[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+        filled, skip = filled + len(part), max(0, skip - len(piece))
     if filled < header.nbytes:
         raise InputError(
             f"{path}: is truncated: its header promises {header.nbytes} bytes of voxels, "

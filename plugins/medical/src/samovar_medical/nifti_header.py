@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import GeometryError, InputError
 from samovar.grid import LPS_FROM_RAS
+from samovar_medical.inflate import unpacked
 from samovar_medical.label_names import names_from_caret
 from samovar_medical.volume import require_bytes, require_plausible
 
@@ -89,21 +88,16 @@ def read_header(path: str) -> NiftiHeader:
     )
 
 
-def damaged_gzip(path: str, error: BaseException) -> InputError:
-    """The one line for a compressed file that cannot be unpacked to its end."""
-    if isinstance(error, EOFError):
-        return InputError(f"{path}: is truncated (the gzip stream ends early): copy it again")
-    return InputError(f"{path}: its gzip stream is damaged: copy or export it again")
-
-
 def _read_head(path: str, compressed: bool, length: int) -> bytes:
-    try:
-        with gzip.open(path) if compressed else Path(path).open("rb") as file:
+    if not compressed:
+        with Path(path).open("rb") as file:
             return file.read(length)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise damaged_gzip(path, error) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    head = b""
+    for piece in unpacked(path, Path(path), 0, length):
+        head += piece
+        if len(head) >= length:
+            break
+    return head[:length]
 
 
 def _parse(path: str, head: bytes) -> Any:
