@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from samovar.consents import recall
 from samovar.errors import UsageError
 
 FREE = frozenset(
@@ -55,7 +56,7 @@ def restriction(licence: str) -> str | None:
 def require_accepted(
     model: str, names: Collection[str], licence: str, accepted: Collection[str]
 ) -> None:
-    """Refuse restricted weights that nobody has accepted.
+    """Refuse restricted weights that nobody has accepted, now or before on this machine.
 
     Args:
         model: what the user called it.
@@ -71,6 +72,8 @@ def require_accepted(
         return
     answers = {a.strip().lower() for a in accepted}
     if answers & {n.lower() for n in [*names, licence] if n}:
+        return
+    if recall(names, licence) is not None:
         return
     stated = licence.strip() or "unknown"
     raise UsageError(

@@ -68,6 +68,31 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceSpec:
+    """One file that a model's weights are published as; ``samovar models pull`` fetches it.
+
+    What is fetched lies in ``samovar.folders.weights_folder(canonical) / file``, where the
+    plugin's own code finds it. Nothing is ever downloaded without that command.
+    """
+
+    file: str
+    """Plain name in the cache."""
+    url: str = ""
+    """``https://…``; empty: only a person can get it, at ``page``."""
+    page: str = ""
+    """Where the weights are offered, for a person."""
+    bytes: int | None = None
+    """Size of what ``url`` answers, where known."""
+    sha256: str = ""
+    """Of what ``url`` answers, where known; otherwise the first download is trusted and pinned."""
+    hash_from: str = ""
+    """Who published the hash."""
+    unpack: str = ""
+    """``url`` answers a zip, and this is the member's name."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncoderSpec(Spec):
     """A model's encoder: image view → Embedding.
 
@@ -99,6 +124,9 @@ class EncoderSpec(Spec):
     weights_licence: str = ""
     sha256: str = ""
     intended_use: str = ""
+    sources: tuple[SourceSpec, ...] = ()
+    """Files that ``samovar models pull`` fetches; a bundle in the distribution needs none."""
+    citation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
