@@ -82,12 +82,11 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "weights_only" in str(error).lower():
-            named = re.search(r"GLOBAL ([\w.]+)", str(error))
-            what = f" ({named[1]})" if named else ""
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named:
             raise CheckpointError(
-                f"{path}: holds a pickled object{what}, not plain tensors, and loading it would "
-                "run its code: refused; use the state dict or a safetensors file of this model"
+                f"{path}: holds a pickled object ({named[1]}), not plain tensors, and loading it "
+                "would run its code: refused; use the state dict or a safetensors file of this model"
             ) from error
         raise _unreadable(path, error) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:

@@ -15,3 +15,7 @@ class CheckpointError(InputError):
 
 class ExportError(SamovarError):
     """A graph that could not be exported or does not agree with the module."""
+
+
+class DownloadError(SamovarError):
+    """A file that could not be fetched, or is not the file that was published."""

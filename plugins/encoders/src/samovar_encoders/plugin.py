@@ -1,0 +1,45 @@
+"""What this distribution offers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from samovar import hookimpl
+from samovar.specs import ArgumentSpec, CommandSpec, OptionSpec
+
+PLUGIN_API = (1, 0)
+
+
+class ModelOption(OptionSpec):
+    """``--as``, whose own keyword Python does not allow."""
+
+    @property
+    def key(self) -> str:
+        return "model"
+
+
+@hookimpl
+def samovar_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="models import",
+            target="samovar_encoders.command:import_models",
+            summary="Make a bundle of an official checkpoint of the SAM family",
+            help=(
+                "Reads a checkpoint as the field publishes it (a state dict or safetensors; "
+                "pickled objects are refused), exports its graphs to ONNX, compares them with "
+                "torch and writes a bundle that runs without torch."
+            ),
+            arguments=(
+                ArgumentSpec(
+                    "CHECKPOINT",
+                    "the checkpoint; several files where a model has several",
+                    multiple=True,
+                ),
+            ),
+            options=(
+                ModelOption("--as", "which model it is: mobile-sam, medsam …", metavar="NAME"),
+                OptionSpec("--output", "new folder for the bundle", metavar="DIR", short="-o"),
+                OptionSpec("--model-version", "version of the bundle", default="0.1.0"),
+            ),
+            code_licence="Apache-2.0",
+        )
+    ]
