@@ -58,7 +58,12 @@ def test_outlines_lie_on_the_labels(written):
 
 @pytest.mark.parametrize(
     ("crs", "rotation", "south_up"),
-    [("EPSG:32633", 0, False), ("EPSG:32633", 25, False), ("EPSG:3857", 0, True), ("EPSG:4326", 0, False)],
+    [
+        ("EPSG:32633", 0, False),
+        ("EPSG:32633", 25, False),
+        ("EPSG:3857", 0, True),
+        ("EPSG:4326", 0, False),
+    ],
 )
 def test_boxes_come_back_in_pixels(tmp_path, crs, rotation, south_up):
     from rasterio.warp import transform
@@ -81,9 +86,7 @@ def test_a_huge_sparse_scene_streams(tmp_path):
     scene = Scene(3, (20000, 20000), 0.5, bands=1, nodata="island", fill=0.0003)
     tracemalloc.start()
     try:
-        paths = write_scene(
-            scene, tmp_path, classes=False, vectors=False, overviews=False
-        )
+        paths = write_scene(scene, tmp_path, classes=False, vectors=False, overviews=False)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -37,7 +37,9 @@ def test_there_are_no_seams_between_tiles():
     u = (np.arange(TILE - 64, TILE + 64)[None, :] + 0.5) * 0.4
     v = (np.arange(300, 428)[:, None] + 0.5) * 0.4
     houses = Houses(ground)
-    blocks = [Block(ground, houses, part, v, 0.4, 3, (-2.0, 0.8)) for part in (u, u[:, :64], u[:, 64:])]
+    blocks = [
+        Block(ground, houses, part, v, 0.4, 3, (-2.0, 0.8)) for part in (u, u[:, :64], u[:, 64:])
+    ]
     for block in blocks:
         block.paint()
     both = np.concatenate([blocks[1].pixels, blocks[2].pixels], axis=2)
@@ -95,7 +97,11 @@ def test_fields_that_touch_leave_no_gap():
         for b in fields[:i]:
             assert a.intersection(b).area < 1e-3
             line = a.buffer(1e-4).intersection(b)
-            if line.area > 0 and a.distance(b) < 1e-4 and a.intersection(b.buffer(1e-4)).length > 20:
+            if (
+                line.area > 0
+                and a.distance(b) < 1e-4
+                and a.intersection(b.buffer(1e-4)).length > 20
+            ):
                 shared += 1
                 gap = a.union(b).buffer(1e-4).interiors if hasattr(a.union(b), "interiors") else ()
                 assert not list(gap)
@@ -170,7 +176,7 @@ def test_plants_are_bright_in_the_near_infrared_and_water_is_not():
     assert spectrum("water", 13)[7] < spectrum("water", 13)[1]
     for material in MATERIALS:
         assert spectrum(material, 13).shape == (13,)
-        assert (0 < spectrum(material, 13)).all()
+        assert (spectrum(material, 13) > 0).all()
     assert to_pixels(np.zeros((3, 1, 1), np.float32), np.ones((1, 1), bool), 8).min() == 1
 
 

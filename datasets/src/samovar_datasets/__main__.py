@@ -52,7 +52,9 @@ def _scene_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rotation", type=float, default=0.0, help="degrees")
     command.add_argument("--south-up", action="store_true")
     command.add_argument("--nodata", choices=("corner", "island", "none"), default="corner")
-    command.add_argument("--fill", type=float, default=0.02, help="share of the scene that an island covers")
+    command.add_argument(
+        "--fill", type=float, default=0.02, help="share of the scene that an island covers"
+    )
     command.add_argument("--cog", action="store_true", help="write cloud-optimised GeoTIFF")
     command.add_argument("--boxes", type=int, default=200, help="at most this many box prompts")
 

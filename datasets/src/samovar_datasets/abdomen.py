@@ -154,9 +154,7 @@ class Abdomen:
             20.0,
         )
         for _ in range(62):
-            centre = np.array(
-                [rng.uniform(-78, 78), rng.uniform(-72, 12), rng.uniform(-150, -25)]
-            )
+            centre = np.array([rng.uniform(-78, 78), rng.uniform(-72, 12), rng.uniform(-150, -25)])
             step = rng.normal(size=3) * (20, 16, 10)
             points = [centre - step, centre + rng.normal(size=3) * 7, centre + step]
             radius = rng.uniform(8.5, 13)
@@ -204,6 +202,7 @@ class Abdomen:
         return 0.0, self.depth * 0.31 + 6 * float(np.cos((z + 60) / 75))
 
     def _muscles(self) -> Iterator[Stroke]:
+        back = self.depth * 0.31
         for side, label in ((1, 17), (-1, 18)):
             points, radii = [], []
             for z in range(-170, 41, 30):
@@ -212,7 +211,6 @@ class Abdomen:
                 points.append((side * (33 + 14 * grow), y - 6 - 10 * grow * grow, z))
                 radii.append(5 + 15 * grow)
             yield Stroke(tube(points, radii), self.texture(MUSCLE + 4, 4, (6, 20)), label)
-            back = self.depth * 0.31
             quadratus = ellipsoid((side * 66, back + 20, -70), (20, 11, 55))
             yield Stroke(quadratus & self._inside(-4), MUSCLE)
             erector = everywhere(
@@ -251,9 +249,7 @@ class Abdomen:
             return np.maximum(np.maximum(above * 0.55, oval), self.cavity(x, y, z) - 1)
 
         chest = everywhere(
-            lambda x, y, z: np.maximum(
-                self.diaphragm(x, y) - 3 - z, self.cavity(x, y, z) - 3
-            )
+            lambda x, y, z: np.maximum(self.diaphragm(x, y) - 3 - z, self.cavity(x, y, z) - 3)
         )
         yield Stroke(chest, MUSCLE, 0)
         yield Stroke(
@@ -400,8 +396,13 @@ class Abdomen:
         ]
         aorta = aorta | legs[0] | legs[1]
         cava = tube(
-            [(-22, ahead(-98, 26), -98), (-21, ahead(-30, 27), -30), (-20, ahead(30, 29), 30)]
-            + [(-17, ahead(90, 42), 90), (-14, ahead(110, 48), 150)],
+            [
+                (-22, ahead(-98, 26), -98),
+                (-21, ahead(-30, 27), -30),
+                (-20, ahead(30, 29), 30),
+                (-17, ahead(90, 42), 90),
+                (-14, ahead(110, 48), 150),
+            ],
             [11, 12.5, 13, 13, 13],
             0.78,
         )
@@ -413,7 +414,8 @@ class Abdomen:
         yield Stroke(aorta, self.texture(tone * 1.12 + 8, 3, (12, 30)), 5)
         plaque = waves(rng, 1.0, (9, 25), 5)
         yield Stroke(
-            aorta & (lambda x, y, z: np.maximum(1.55 - plaque(x, y, z), -1e3) * 4)
+            aorta
+            & (lambda x, y, z: np.maximum(1.55 - plaque(x, y, z), -1e3) * 4)
             & (lambda x, y, z: -aorta.level(x, y, z) - 1.9),
             520.0,
         )
@@ -445,7 +447,13 @@ class Abdomen:
         rng = self.rng
         y = self.spine_line(5)[1]
         gland = tube(
-            [(-36, y - 46, -14), (-24, y - 52, 4), (8, y - 62, 14), (40, y - 44, 22), (72, y - 22, 30)],
+            [
+                (-36, y - 46, -14),
+                (-24, y - 52, 4),
+                (8, y - 62, 14),
+                (40, y - 44, 22),
+                (72, y - 22, 30),
+            ],
             [13, 12, 9, 9, 8],
         ).shifted(waves(rng, 1.6, (8, 16), 7))
         yield Stroke(gland, self.texture(self.near(92), 7, (6, 14)), 13)
@@ -531,6 +539,8 @@ class Abdomen:
             [(-6, self.spine_line(z)[1] - 12, z) for z in (-40, 20, 80, 140)], [36, 36, 37, 40]
         )
         liver = liver - kidney_bed - spine_bed
+        # no tongue of liver behind the kidney
+        liver = liver & (lambda x, y, z: (y - np.float32(53) - z * np.float32(0.5)) * 0.9)
         liver = liver & self._inside(3.5) & self._below_diaphragm(6)
         tone = self.near(104) * (0.6 + 0.4 * self.contrast)
         yield Stroke(liver, self.texture(tone, 3.5, (12, 40)), 1)

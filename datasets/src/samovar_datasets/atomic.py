@@ -14,6 +14,6 @@ def replacing(path: Path) -> Iterator[str]:
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield str(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ CLASSES = {
 """Label value → structure."""
 
 CENTRE = (0.0, 4.0, 16.0)
-FAT, MUSCLE, BONE, MARROW, FLUID, GREY, WHITE = 760.0, 330.0, 40.0, 300.0, 70.0, 520.0, 400.0
+FAT, MUSCLE, BONE, MARROW, FLUID, GREY, WHITE = 560.0, 330.0, 40.0, 300.0, 70.0, 520.0, 400.0
 
 
 class Brain:
@@ -54,9 +54,7 @@ class Brain:
 
         def level(x: Array, y: Array, z: Array) -> Array:
             front = 1 - 0.07 * np.tanh((-y - 20) / 40)
-            rho = np.sqrt(
-                np.square(x / (a * front)) + np.square(y / b) + np.square((z - 8) / c)
-            )
+            rho = np.sqrt(np.square(x / (a * front)) + np.square(y / b) + np.square((z - 8) / c))
             return (rho - 1) * 72 - np.float32(grow)
 
         # the head goes on below the brain, as the neck
@@ -125,9 +123,7 @@ class Brain:
         inside = both & self.shell(-3)
         yield Stroke(inside, self._tone(GREY - 30, 16, (5, 12)), 9)
         stripes = waves(self.rng, 1.0, (4, 6), 3)
-        yield Stroke(
-            inside.inset(5).shifted(lambda x, y, z: stripes(x, y, z) * 2.4), WHITE - 5, 9
-        )
+        yield Stroke(inside.inset(5).shifted(lambda x, y, z: stripes(x, y, z) * 2.4), WHITE - 5, 9)
         stem = tube([(0, 14, -14), (0, 20, -36), (0, 26, -90)], [15, 17, 11])
         yield Stroke(stem, self._tone(WHITE + 15, 8, (10, 30)), 2)
         yield Stroke(tube([(0, 33, -24), (0, 38, -48)], [4.5, 3.2]), FLUID, 3)
@@ -139,7 +135,9 @@ class Brain:
             caudate = ellipsoid((side * 13, -24, 10), (5.5, 11, 13))
             for part, tone in ((thalamus, 478.0), (putamen, 488.0), (caudate, 505.0)):
                 yield Stroke(
-                    part.shifted(waves(self.rng, 0.6, (12, 25))), self._tone(tone, 8, (8, 20)), label
+                    part.shifted(waves(self.rng, 0.6, (12, 25))),
+                    self._tone(tone, 8, (8, 20)),
+                    label,
                 )
 
     def _ventricles(self) -> Iterator[Stroke]:
@@ -185,9 +183,7 @@ class Brain:
             yield Stroke(tube(points, [1.7, 1.5, 1.2, 1.0]), 60.0, 8)
             forward = [(side * 4, -16, -19), (side * 2.2, -30, -4), (side * 1.8, -40, 16)]
             yield Stroke(tube(forward, [1.3, 1.1, 0.9]), 60.0, 8)
-            yield Stroke(
-                tube([(side * 7, -14, -44), (side * 9, -13, -20)], [2.4, 2.2]), 45.0, 8
-            )
+            yield Stroke(tube([(side * 7, -14, -44), (side * 9, -13, -20)], [2.4, 2.2]), 45.0, 8)
         yield Stroke(tube([(0, 2, -46), (0, 0, -24)], [1.8, 1.6]), 45.0, 8)
         c = self.radii[2]
         arc = np.linspace(-0.9, 2.0, 10)
@@ -196,4 +192,6 @@ class Brain:
         for _ in range(10):
             start = np.array([rng.choice([-1, 1]) * rng.uniform(10, 40), rng.uniform(-50, 50), 30])
             end = start + rng.normal(size=3) * (10, 12, 14)
-            yield Stroke(tube([start, (start + end) / 2 + rng.normal(size=3) * 3, end], [0.9] * 3), 140.0, 8)
+            yield Stroke(
+                tube([start, (start + end) / 2 + rng.normal(size=3) * 3, end], [0.9] * 3), 140.0, 8
+            )

@@ -11,7 +11,7 @@ from samovar_datasets.volume_files import write_box_prompts, write_phantom
 
 CT_SEED, CT_SHAPE = 1, (60, 128, 160)
 ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "aorta", "stomach", "bladder")
-SCENE_SEED, SCENE_SIZE, SCENE_GSD = 1, (1280, 1280), 0.3
+SCENE_SEED, SCENE_SIZE, SCENE_GSD = 17, (1280, 1280), 0.3
 _MOST = {"building": 32, "field": 4, "water": 2}
 
 

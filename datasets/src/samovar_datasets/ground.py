@@ -162,12 +162,10 @@ class Ground:
         self, i: int, j: int, site: tuple[float, float]
     ) -> tuple[Floats, list[tuple[int, int]]]:
         """The Voronoi cell, and the neighbours that bound it."""
-        polygon = np.array(
-            [[-2.0, -2.0], [2.0, -2.0], [2.0, 2.0], [-2.0, 2.0]]
-        ) * CELL + np.array(site)
-        around = [
-            (i + a, j + b) for b in range(-2, 3) for a in range(-2, 3) if (a, b) != (0, 0)
-        ]
+        polygon = np.array([[-2.0, -2.0], [2.0, -2.0], [2.0, 2.0], [-2.0, 2.0]]) * CELL + np.array(
+            site
+        )
+        around = [(i + a, j + b) for b in range(-2, 3) for a in range(-2, 3) if (a, b) != (0, 0)]
         planes = [(n, *_bisector(site, self.site(*n))) for n in around]
         for _, normal, offset in planes:
             polygon = _cut(polygon, normal, offset)

@@ -104,9 +104,7 @@ class Houses:
                 found.append(building)
         return tuple(found)
 
-    def _building(
-        self, parcel: Parcel, centre: Floats, dice: list[float], number: int
-    ) -> Building:
+    def _building(self, parcel: Parcel, centre: Floats, dice: list[float], number: int) -> Building:
         angle = parcel.angle
         if parcel.use == "town":
             half = np.array([4.6 + 2.8 * dice[1], 3.9 + 1.9 * dice[2]])
@@ -144,7 +142,9 @@ class Houses:
             return ()
         low = np.floor(parcel.proper.min(axis=0) / TREE_CELL).astype(int)
         high = np.ceil(parcel.proper.max(axis=0) / TREE_CELL).astype(int)
-        a, b = (g.ravel() for g in np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1])))
+        a, b = (
+            g.ravel() for g in np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+        )
         dice = [unit(self.seed, 70 + n, a, b) for n in range(6)]
         u, v = (a + dice[1]) * TREE_CELL, (b + dice[2]) * TREE_CELL
         radius = 1.5 + 2.4 * dice[3] + (0.5 if parcel.use == "wood" else 0)

@@ -301,7 +301,9 @@ class Block:
             if dice[0] < 0.2:
                 side = run.edge.road * (0.55 if dice[1] < 0.5 else -0.55)
                 left = np.array([-run.way[1], run.way[0]])
-                self._car(run.start + run.way * (n * 14 + 5 + 4 * dice[2]) + left * side, run, dice[2])
+                self._car(
+                    run.start + run.way * (n * 14 + 5 + 4 * dice[2]) + left * side, run, dice[2]
+                )
 
     def _car(self, at: Floats, run: Run, dice: float) -> None:
         part = self.window(*at, 4.0)

@@ -102,7 +102,9 @@ def ct_phantom(
         stop = start + len(blurred)
         labels[start:stop] = truth[rows]
         for k in range(start, stop):
-            hu = blurred[k - start] + _ct_noise(np.random.default_rng([seed, 2, k]), blurred[k - start], noise)
+            hu = blurred[k - start] + _ct_noise(
+                np.random.default_rng([seed, 2, k]), blurred[k - start], noise
+            )
             image[k] = np.clip(np.rint(hu), -1024, 3071)
     return Phantom(image, labels, affine, dict(abdomen.CLASSES), "ct", seed)
 
@@ -239,7 +241,7 @@ def _rows(start: int, total: int, length: int) -> slice:
 def _ct_noise(
     rng: np.random.Generator, plane: NDArray[np.float32], sigma: float
 ) -> NDArray[np.float32]:
-    """Noise with the grain of a reconstruction kernel, and faint streaks where bone lies sideways."""
+    """Noise with the grain of a reconstruction kernel, and faint streaks beside bone."""
     grain = rng.normal(size=plane.shape).astype(np.float32)
     grain = ndimage.gaussian_filter(grain, 0.75) - 0.6 * ndimage.gaussian_filter(grain, 2.2)
     grain *= sigma / max(float(grain.std()), 1e-6)

@@ -42,7 +42,9 @@ def write_scene(
     paths = {"image": folder / f"{stem}.tif", "labels": folder / f"{stem}_labels.tif"}
     if classes:
         paths["classes"] = folder / f"{stem}_classes.tif"
-    drafts = {name: path.with_name(f".{os.getpid()}-draft-{path.name}") for name, path in paths.items()}
+    drafts = {
+        name: path.with_name(f".{os.getpid()}-draft-{path.name}") for name, path in paths.items()
+    }
     try:
         # a fixed, small block cache: the default is a share of the machine's memory
         with rasterio.Env(GDAL_CACHEMAX=64, SPARSE_OK_OVERVIEW=True):
@@ -173,7 +175,7 @@ def _add_overviews(path: Path, resampling: str) -> None:
 
 def _finish(draft: Path, path: Path, cog: bool, overviews: bool) -> None:
     if not cog:
-        os.replace(draft, path)
+        draft.replace(path)
         return
     from rasterio.shutil import copy
 

@@ -91,7 +91,7 @@ class Scene:
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
-        """``a, b, c, d, e, f`` with x = a·column + b·row + c, y = d·column + e·row + f (corners)."""
+        """``a … f``: x = a·column + b·row + c, y = d·column + e·row + f, of pixel corners."""
         return transform_for(self.crs, self.gsd, self.size[0], self.rotation, self.south_up)
 
     def to_world(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,12 +108,21 @@ class Scene:
         if self.nodata == "corner":
             return inside & (c * 1.0 + r * 0.75 > 0.13)
         if self.nodata == "island":
-            return inside & (np.maximum(np.abs(r - 0.5), np.abs(c - 0.5)) < math.sqrt(self.fill) / 2)
+            return inside & (
+                np.maximum(np.abs(r - 0.5), np.abs(c - 0.5)) < math.sqrt(self.fill) / 2
+            )
         return inside
 
     def empty(self, row: int, column: int, rows: int, columns: int) -> bool:
         """Whether a block holds no data at all, found without making it."""
-        return not self.valid(row, column, rows, columns).any()
+        r = np.array([max(row, 0), min(row + rows, self.size[0]) - 1])
+        c = np.array([max(column, 0), min(column + columns, self.size[1]) - 1])
+        if r[1] < r[0] or c[1] < c[0]:
+            return True
+        # each rule holds at the corner nearest to the data if it holds anywhere in the block
+        r = np.clip((self.size[0] - 1) // 2, *r) if self.nodata == "island" else r[1]
+        c = np.clip((self.size[1] - 1) // 2, *c) if self.nodata == "island" else c[1]
+        return not self.valid(int(r), int(c), 1, 1).any()
 
     # Pixels and truth ----------------------------------------------------------------------
 
@@ -153,9 +162,7 @@ class Scene:
                     "material": building.material,
                     "height": round(building.height, 2),
                 }
-                yield from self._truth(
-                    parcel, building.number, "building", building.outline, about
-                )
+                yield from self._truth(parcel, building.number, "building", building.outline, about)
 
     def object_id(self, parcel: Parcel, number: int) -> int:
         """The label of a parcel's ``number``-th building, or of itself (0)."""

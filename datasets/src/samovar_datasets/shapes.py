@@ -70,9 +70,7 @@ class Solid:
 
     def shifted(self, amount: Level) -> Solid:
         """The level plus ``amount``: bumps where it varies, shrinkage where it is positive."""
-        return Solid(
-            lambda x, y, z: self.level(x, y, z) + amount(x, y, z), self.centre, self.reach
-        )
+        return Solid(lambda x, y, z: self.level(x, y, z) + amount(x, y, z), self.centre, self.reach)
 
     def inset(self, depth: float) -> Solid:
         """The same solid, thinner by ``depth`` millimetres all round."""
@@ -193,7 +191,10 @@ class Canvas:
         inverse = np.linalg.inv(self.affine)
         corners = np.array(
             [
-                [c + s * (r + _MARGIN) for c, s, r in zip(solid.centre, signs, solid.reach)]
+                [
+                    c + s * (r + _MARGIN)
+                    for c, s, r in zip(solid.centre, signs, solid.reach, strict=True)
+                ]
                 for signs in product((-1, 1), repeat=3)
             ]
         )

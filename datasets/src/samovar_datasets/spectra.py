@@ -1,4 +1,4 @@
-"""What materials reflect, in the thirteen bands of Sentinel-2's imager, and how bands become pixels.
+"""What materials reflect in the thirteen bands of Sentinel-2, and how bands become pixels.
 
 The values are typical surface reflectances, rounded; they are for telling materials apart, not for
 retrieving anything.
