@@ -41,5 +41,30 @@ def samovar_commands() -> list[CommandSpec]:
                 OptionSpec("--model-version", "version of the bundle", default="0.1.0"),
             ),
             code_licence="Apache-2.0",
-        )
+        ),
+        CommandSpec(
+            name="models pull",
+            target="samovar_encoders.pull_command:pull",
+            summary="Fetch published weights of the SAM family, hash-checked, into the cache",
+            help=(
+                "Fetches the official checkpoint of a model into the cache folder "
+                "(SAMOVAR_CACHE sets it), goes on where a cut happened, and checks size and "
+                "hash; a file whose hash nobody published is pinned at first use. Without NAME "
+                "it lists what there is. Nothing else in samovar fetches weights."
+            ),
+            arguments=(ArgumentSpec("NAME", "mobile-sam, medsam …", required=False),),
+            options=(
+                OptionSpec(
+                    "--accept-license",
+                    "accept restricted weights, by model or licence; remembered",
+                    multiple=True,
+                    metavar="ID",
+                ),
+                OptionSpec(
+                    "--repin", "trust a file that differs from the one pinned at first use", bool
+                ),
+                OptionSpec("--json", "print JSON, nothing else", bool),
+            ),
+            code_licence="Apache-2.0",
+        ),
     ]
