@@ -53,9 +53,7 @@ def test_orientations_are_48_different_ones(geometry):
     labels = scene(geometry.SHAPE)
     seen = {
         (stored.shape, stored.tobytes())
-        for stored, _ in (
-            geometry.reoriented(labels, np.eye(4), *o) for o in geometry.ORIENTATIONS
-        )
+        for stored, _ in (geometry.reoriented(labels, np.eye(4), *o) for o in geometry.ORIENTATIONS)
     }
     assert len(seen) == 48
 

@@ -24,8 +24,8 @@ def raw_header(path):
     with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
         start = file.read(4)
         file.seek(0)
-        kind = nibabel.Nifti1Header if start == (348).to_bytes(4, "little") else (
-            nibabel.Nifti2Header
+        kind = (
+            nibabel.Nifti1Header if start == (348).to_bytes(4, "little") else (nibabel.Nifti2Header)
         )
         return kind.from_fileobj(file, check=False)
 

@@ -81,7 +81,7 @@ def require_one_volume(path: str, sizes: Sequence[int], snippet: str) -> None:
     if any(n > 1 for n in sizes[3:]):
         raise InputError(
             f"{path}: has {len(sizes)} dimensions ({text}), one volume is needed: take one, e.g. "
-            f"python -c \"import SimpleITK as s; {snippet}\""
+            f'python -c "import SimpleITK as s; {snippet}"'
         )
 
 
@@ -111,7 +111,7 @@ def open_itk(
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise InputError(
             f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour, vectors "
-            "or layers): take one, e.g. python -c \"import SimpleITK as s; s.WriteImage("
+            'or layers): take one, e.g. python -c "import SimpleITK as s; s.WriteImage('
             f"s.VectorIndexSelectionCast(s.ReadImage('{Path(path).as_posix()}'), 0), 'one.nrrd')\""
         )
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from samovar.grid import Grid
 from samovar.image import Image
 from samovar.prompts import Prompt, Prompts
 from samovar_medical.volume import VolumeImage
+
+FloatArray = NDArray[np.float64]
 
 TOLERANCE = 0.1
 """Voxels by which a corner of the label image may lie off the image's own grid."""
@@ -47,7 +49,7 @@ def prompts_from_labels(labels: VolumeImage, image: Image) -> Prompts:
     return Prompts(tuple(found), "index")
 
 
-def _same_voxels(source: str, grid: Grid, image: Image):  # type: ignore[no-untyped-def]
+def _same_voxels(source: str, grid: Grid, image: Image) -> Callable[[FloatArray], FloatArray]:
     """Function from label indices x, y, z to image indices, exact up to whole numbers."""
     if image.grid.frame.kind != "lps" or image.grid.ndim != 3:
         raise GeometryError(
@@ -70,7 +72,7 @@ def _same_voxels(source: str, grid: Grid, image: Image):  # type: ignore[no-unty
             f"{source}: is not on the grid of {image.info.source} ({detail}): resample the labels "
             "onto the image first, by nearest neighbour"
         )
-    return lambda points: points @ turn.T + shift
+    return lambda points: np.asarray(points @ turn.T + shift)
 
 
 def _millimetres(a: Grid, b: Grid) -> float:

@@ -44,7 +44,7 @@ class MetaImageFormat:
         header = read_header(path)
         snippet = f"s.WriteImage(s.ReadImage('{Path(path).as_posix()}')[:, :, :, 0], 'one.mha')"
         require_one_volume(path, header.sizes, snippet)
-        info = {
+        info: dict[str, Any] = {
             "modality": modality_of(header.fields.get("Modality")) or sidecar_modality(path),
             "native": {},
         }
@@ -84,8 +84,8 @@ def read_header(path: str) -> TextHeader:
         InputError: not MetaImage, a field is missing or makes no sense, or the voxels are not all
             there.
     """
-    with Path(path).open("rb") as file:
-        head = file.read(LARGEST_HEADER)
+    with Path(path).open("rb") as opened:
+        head = opened.read(LARGEST_HEADER)
     fields, offset = _lines(head)
     if "NDims" not in fields or "DimSize" not in fields:
         raise InputError(

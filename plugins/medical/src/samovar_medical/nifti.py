@@ -93,9 +93,7 @@ class NiftiFormat:
             file.write(header.binaryblock + b"\1\0\0\0" + extensions)
             for part in slabs(objects.grid.shape):
                 region = objects.grid.region
-                region = Region(
-                    (part.start, *region.start[1:]), (part.stop, *region.stop[1:])
-                )
+                region = Region((part.start, *region.start[1:]), (part.stop, *region.stop[1:]))
                 file.write(np.ascontiguousarray(objects.labels(region), dtype=dtype).data)
 
 

@@ -149,7 +149,7 @@ def _shape(path: str, header: Any) -> tuple[int, int, int]:
 def _dtype(path: str, header: Any) -> np.dtype[Any]:
     code = int(header["datatype"])
     if code in DTYPES:
-        return np.dtype(header.endianness + DTYPES[code])
+        return np.dtype(str(header.endianness) + DTYPES[code])
     what = _OTHER_TYPES.get(code, f"of the unknown type {code}")
     raise InputError(
         f"{path}: its voxels are {what}: convert it to one real number a voxel (integers or "

@@ -117,8 +117,8 @@ def read_header(path: str) -> TextHeader:
     Raises:
         InputError: not NRRD, a field is missing or makes no sense, or the voxels are not all there.
     """
-    with Path(path).open("rb") as file:
-        head = file.read(LARGEST_HEADER)
+    with Path(path).open("rb") as opened:
+        head = opened.read(LARGEST_HEADER)
     if head[:4] != b"NRRD":
         raise InputError(f"{path}: is not a NRRD file, whatever its name says: check what it is")
     fields, extra, offset = _lines(path, head)
@@ -135,10 +135,10 @@ def read_header(path: str) -> TextHeader:
     if kind not in _SIZE_OF:
         raise InputError(f"{path}: its voxels are of type {kind!r}: save it as numbers first")
     data = fields.get("data file", fields.get("datafile"))
-    file = Path(path)
+    file: Path | None = Path(path)
     if data is not None:
-        several = data.split()[0] == "LIST" or "%" in data
-        file, offset = (None if several else Path(path).parent / data), 0  # type: ignore[assignment]
+        several = data.split()[:1] == ["LIST"] or "%" in data
+        file, offset = (None if several else Path(path).parent / data), 0
     known = {"gz": "gzip", "gzip": "gzip", "raw": "raw"}
     header = TextHeader(
         fields, sizes, _SIZE_OF[kind], file, offset,
@@ -180,9 +180,7 @@ def _notes(fields: dict[str, str]) -> tuple[str, ...]:
     if space in _PATIENT:
         return ()
     said = f"its space is {space!r}" if space else "its header names no space"
-    return (
-        f"{said}: left and right are unknown, its axes are taken as left, posterior, superior",
-    )
+    return (f"{said}: left and right are unknown, its axes are taken as left, posterior, superior",)
 
 
 def _geometry(grid: Grid) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,9 @@ class VolumeImage(Image):
         if size is not None and tuple(size) != block.shape:
             block = block[np.ix_(*map(_nearest, block.shape, size))]
         return self._real(block)[None]
+
+    def __enter__(self) -> Self:
+        return self
 
     def close(self) -> None:
         self._values = None
