@@ -8,6 +8,7 @@ from pathlib import Path
 
 import deterministic
 import numpy as np
+import torch
 from samovar_encoders import resampling
 from samovar_encoders.model import EMBEDDING, PromptableModel
 from samovar_encoders.predictor import Predictor
@@ -140,6 +141,8 @@ def fixture_picture(fixture: np.lib.npyio.NpzFile, record: ModelRecord) -> np.nd
 def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Comparison:
     """Run the fixture's picture and prompts through ``model``."""
     fixture, out = np.load(folder / "fixtures_seed0.npz"), Comparison()
+    if record.dimensions == 3:
+        return compare_volume(fixture, model, out)
     predictor = Predictor(model, record)
     predictor.set_image(fixture_picture(fixture, record))
     compare_features(fixture, predictor, out)
@@ -170,4 +173,33 @@ def compare(record: ModelRecord, model: PromptableModel, folder: Path) -> Compar
             arrays = answer.masks[one], answer.quality[one], answer.low_res[one]
             compare_answer(fixture, "auto", f"_domain{domain}", *arrays, out)
     assert "low_res" in out.differences, "the fixture held no answer that was compared"
+    return out
+
+
+@torch.no_grad()
+def compare_volume(fixture, model: PromptableModel, out: Comparison) -> Comparison:
+    """The 3-D models: points with an empty mask, with their own answer as mask, and with none."""
+    from samovar_encoders.sam_med3d import normalise_volume
+
+    volume = torch.from_numpy(deterministic.volume(int(fixture["image_seed"])))
+    pixels = normalise_volume(volume)[None, None]
+    out.add("input", pixels[0, 0, ::8, ::4, ::4].numpy(), fixture["input_sub"])
+    features = model.encode(pixels)
+    out.add("emb", features[EMBEDDING][0, ::8, ::2, ::2, ::2].numpy(), fixture["emb_sub"])
+    for tag in ("p1", "p2"):
+        points = torch.from_numpy(fixture[f"{tag}_points"]).float()[None]
+        labels = torch.from_numpy(fixture[f"{tag}_labels"])[None]
+
+        def answer(mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+            return model.decode(features, *model.prompt_encoder(points, labels, mask))  # noqa: B023
+
+        first = answer(torch.zeros(1, 1, 32, 32, 32))
+        answers = {"1": first, "1_iter2": answer(first[0][:, :1]), "1_nomask": answer(None)}
+        for name, (masks, quality) in {"3": first, **answers}.items():
+            several = name == "3"
+            ours = masks[0, 1:, ::4, ::4, ::4] if several else masks[0, 0, :, ::4, ::4]
+            theirs = fixture[f"{tag}_low_res{name}"]
+            out.add("low_res", ours.numpy(), theirs, fixture[f"{tag}_low_res{name}_stats"][1])
+            ours = quality[0, 1:] if several else quality[0, :1]
+            out.add("iou", ours.numpy(), fixture[f"{tag}_iou{name}"])
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +41,20 @@ def export_role(model: PromptableModel, record: ModelRecord, role: str, path: Pa
     import onnx
 
     inputs, outputs = names_of(model, record, role)
-    torch.onnx.export(
-        role_module(model, record, role),
-        sample_inputs(model, record, role, 2, 3),
-        str(path),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes={name: DYNAMIC[name] for name in (*inputs, *outputs) if name in DYNAMIC},
-        do_constant_folding=False,
-        training=torch.onnx.TrainingMode.EVAL,
-    )
+    with warnings.catch_warnings():  # the tracer's about sizes, which are constants here
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            role_module(model, record, role),
+            sample_inputs(model, record, role, 2, 3),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: DYNAMIC[name] for name in (*inputs, *outputs) if name in DYNAMIC},
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.EVAL,
+        )
     _tidy(onnx, path)
     difference = disagreement(model, record, role, path)
     if not difference <= TOLERANCE:
@@ -69,14 +73,22 @@ def _tidy(onnx: Any, path: Path) -> None:
     renamed = {name: name.removeprefix("model.") for name in names}
     for tensor in graph.graph.initializer:
         tensor.name = renamed[tensor.name]
-    for node in graph.graph.node:
+    _rename(graph.graph, renamed)
+    if path.stat().st_size < 1 << 31 and not list(path.parent.glob(f"{path.stem}*.data")):
+        onnx.checker.check_model(graph)
+    onnx.save(graph, str(path))
+
+
+def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
+    """Inputs of nodes, those of subgraphs too."""
+    for node in graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
         for i, name in enumerate(node.input):
             node.input[i] = renamed.get(name, name)
-    if path.stat().st_size < 1 << 31 and not list(path.parent.glob(f"{path.stem}*.data")):
-        onnx.checker.check_model(graph)
-    onnx.save(graph, str(path))
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, renamed)
 
 
 def disagreement(model: PromptableModel, record: ModelRecord, role: str, path: Path) -> float:

@@ -119,6 +119,7 @@ class Hiera(nn.Module):
 
     def positions(self, height: int, width: int) -> Tensor:
         """Coarse positions enlarged plus the window's repeated: ``(1, height, width, C)``."""
+        height, width = int(height), int(width)  # constants of an exported graph
         coarse = F.interpolate(self.pos_embed, (height, width), mode="bicubic")
         side = self.pos_embed_window.shape[-1]
         fine = self.pos_embed_window.tile(1, 1, height // side, width // side)

@@ -57,9 +57,10 @@ def import_bundle(
         CheckpointError, ExportError, OutputError: as their parts do.
     """
     rules = record(name)
-    if not rules.frame.kinds:
+    if rules.dimensions != 2 or not rules.frame.kinds:
+        why = "takes no prompts" if rules.dimensions == 2 else "works on whole volumes"
         raise UsageError(
-            f"{name} takes no prompts, so it cannot be a bundle: build it with "
+            f"{name} {why}, so it cannot be a bundle: build it with "
             "samovar_encoders.importing.import_checkpoint"
         )
     imported = import_checkpoint(paths, name)

@@ -235,6 +235,24 @@ _SAM2 = tuple(
     )
     for short, long, folder in (("t", "tiny", "t"), ("s", "small", "s"), ("b+", "base+", "bplus"))
 )
+_SAM_MED3D = ModelRecord(
+    name="sam-med3d",
+    system="SAM-Med3D",
+    architecture="ViT-B in 3-D, 128 voxels a side",
+    builder=_HERE + "sam_med3d:sam_med3d",
+    citation="Wang et al., SAM-Med3D, 2023, arXiv:2310.15161",
+    encode_size=128,
+    grid=8,
+    frame=PromptFrame(128, "axis", kinds=("point", "negative-point", "mask")),
+    output=Output(selection="first-token"),
+    checkpoints=("sam_med3d_turbo.pth",),
+    wrappers=("model_state_dict",),
+    modalities=("ct", "mr", "us", "pet"),
+    dimensions=3,
+    homepage="https://github.com/uni-medical/SAM-Med3D",
+    parity="sam_med3d",
+    note="whole volumes of 128³ voxels at 1.5 mm; no bundle, no picture rules",
+)
 
 _RECORDS: tuple[ModelRecord, ...] = (
     _SAM_VIT_B,
@@ -431,6 +449,19 @@ _RECORDS: tuple[ModelRecord, ...] = (
         homepage="https://github.com/facebookresearch/EdgeTAM",
         parity="edgetam",
         has_fixture=True,
+    ),
+    _SAM_MED3D,
+    replace(
+        _SAM_MED3D,
+        name="fastsam3d",
+        system="FastSAM3D",
+        architecture="ViT of 6 blocks in 3-D, the first two without attention",
+        builder=_HERE + "sam_med3d:fastsam3d",
+        citation="Shen et al., FastSAM3D, MICCAI 2024, arXiv:2403.09827",
+        checkpoints=("6layers6heads_student.pth", "sam_med3d.pth"),
+        homepage="https://github.com/arcadelab/FastSAM3D",
+        parity="fastsam3d",
+        note="two files: the student encoder and its teacher's checkpoint for the decoder",
     ),
 )
 
