@@ -150,6 +150,17 @@ def test_boxes_are_max_exclusive():
     assert ball.boxes(["liver"]) == {}
 
 
+def test_pieces_hold_the_whole_class():
+    head = mr_phantom(1, (16, 68, 58), (3.2, 3.2, 8.0))
+    pieces = head.pieces("lesion")
+    assert len(pieces) > 1
+    value = next(v for v, n in head.classes.items() if n == "lesion")
+    left = head.labels == value
+    for x0, y0, z0, x1, y1, z1 in pieces.values():
+        left[z0:z1, y0:y1, x0:x1] = False
+    assert not left.any()
+
+
 def _world_centres(phantom, values):
     index = np.array(ndimage.center_of_mass(np.ones(phantom.labels.shape), phantom.labels, values))
     return index[:, ::-1] @ phantom.affine[:3, :3].T + phantom.affine[:3, 3]

@@ -160,6 +160,14 @@ def test_nodata_is_zero_and_nothing_else_is():
     assert not SCENE.labels(0, 0, 256, 256)[~valid].any()
 
 
+@pytest.mark.parametrize("nodata", ["corner", "island", "none"])
+def test_empty_blocks_are_known_without_making_them(nodata):
+    scene = Scene(1, (300, 401), 0.5, nodata=nodata, fill=0.05)
+    for row in range(-40, 340, 20):
+        for column in range(-40, 440, 20):
+            assert scene.empty(row, column, 20, 20) == (not scene.valid(row, column, 20, 20).any())
+
+
 @pytest.mark.parametrize("bands", [1, 3, 4, 8, 13])
 def test_bands_and_bits(bands):
     scene = Scene(2, (64, 64), 0.4, bands=bands, bits=16, nodata="none")

@@ -60,6 +60,7 @@ def _scene_options(command: argparse.ArgumentParser) -> None:
 
 
 def _phantom(options: argparse.Namespace) -> list[Path]:
+    from samovar_datasets import abdomen, brain
     from samovar_datasets.phantoms import ct_phantom, mr_phantom
     from samovar_datasets.volume_files import write_box_prompts, write_phantom
 
@@ -68,7 +69,10 @@ def _phantom(options: argparse.Namespace) -> list[Path]:
     phantom = make(options.seed, **given)
     paths = write_phantom(phantom, options.output, stem)
     boxes = options.output / f"{stem}_boxes.json"
-    write_box_prompts(phantom.boxes(smallest=50), boxes)
+    found = phantom.boxes(abdomen.PROMPTED if stem == "ct" else brain.PROMPTED, smallest=20)
+    if stem == "mr":
+        found |= phantom.pieces("lesion", smallest=12)
+    write_box_prompts(found, boxes)
     return [*paths.values(), boxes]
 
 

@@ -37,6 +37,9 @@ CLASSES = {
 }
 """Label value → organ."""
 
+PROMPTED = ("liver", "spleen", "kidney_left", "kidney_right", "aorta", "bladder", "heart")
+"""Organs for which a box says what is meant."""
+
 AIR, LUNG, FAT, WATER, MUSCLE, BLOOD = -1000.0, -840.0, -102.0, 5.0, 58.0, 130.0
 
 

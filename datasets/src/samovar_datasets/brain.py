@@ -26,6 +26,9 @@ CLASSES = {
 }
 """Label value → structure."""
 
+PROMPTED = ("deep_grey_left", "deep_grey_right", "cerebellum")
+"""Structures for which a box says what is meant; lesions are prompted one by one."""
+
 CENTRE = (0.0, 4.0, 16.0)
 FAT, MUSCLE, BONE, MARROW, FLUID, GREY, WHITE = 560.0, 330.0, 40.0, 300.0, 70.0, 520.0, 400.0
 

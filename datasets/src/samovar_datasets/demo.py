@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from samovar_datasets.abdomen import PROMPTED
 from samovar_datasets.phantoms import ct_phantom
 from samovar_datasets.raster_files import write_box_features, write_scene
 from samovar_datasets.scenes import Scene, Truth
 from samovar_datasets.volume_files import write_box_prompts, write_phantom
 
 CT_SEED, CT_SHAPE = 1, (60, 128, 160)
-ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "aorta", "stomach", "bladder")
 SCENE_SEED, SCENE_SIZE, SCENE_GSD = 17, (1280, 1280), 0.3
 _MOST = {"building": 32, "field": 4, "water": 2}
 
@@ -26,7 +26,7 @@ def write_demo_inputs(folder: str | Path) -> dict[str, Path]:
     patient = ct_phantom(CT_SEED, CT_SHAPE)
     volume = write_phantom(patient, folder, "ct")
     boxes = folder / "ct_boxes.json"
-    write_box_prompts(patient.boxes(ORGANS), boxes)
+    write_box_prompts(patient.boxes(PROMPTED), boxes)
     scene = Scene(SCENE_SEED, SCENE_SIZE, SCENE_GSD)
     raster = write_scene(scene, folder, "scene")
     features = folder / "scene_boxes.geojson"

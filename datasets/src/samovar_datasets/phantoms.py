@@ -63,6 +63,17 @@ class Phantom:
                 found[name] = [x.start, y.start, z.start, x.stop, y.stop, z.stop]
         return found
 
+    def pieces(self, name: str, smallest: int = 1) -> dict[str, list[int]]:
+        """Index boxes of the connected parts of one class, ``NAME-1``, ``NAME-2`` …"""
+        value = next(v for v, n in self.classes.items() if n == name)
+        parts, count = ndimage.label(self.labels == value)
+        sizes = np.bincount(parts.ravel(), minlength=count + 1)
+        boxes = []
+        for number, (z, y, x) in enumerate(ndimage.find_objects(parts), start=1):
+            if sizes[number] >= smallest:
+                boxes.append([x.start, y.start, z.start, x.stop, y.stop, z.stop])
+        return {f"{name}-{k}": box for k, box in enumerate(boxes, start=1)}
+
     def volumes(self) -> dict[str, float]:
         """Millilitres a class."""
         counts = np.bincount(self.labels.ravel(), minlength=max(self.classes) + 1)
