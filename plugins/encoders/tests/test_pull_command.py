@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from file_server import Files, serving
+
 from samovar.cli.main import main
 from samovar.errors import UsageError
 from samovar.licences import require_accepted
 from samovar.specs import SourceSpec
-
 from samovar_encoders import sources
 from samovar_encoders.pull_command import pull
 from samovar_encoders.sources import DISTRIBUTION, Offer

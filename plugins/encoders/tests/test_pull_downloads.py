@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from file_server import Files, serving
+
 from samovar.errors import OutputError
 from samovar.specs import SourceSpec
-
 from samovar_encoders import downloads, links
 from samovar_encoders.downloads import Fetched, Manner, fetch
 from samovar_encoders.errors import DownloadError
@@ -71,9 +71,7 @@ def test_a_file_arrives_and_is_not_fetched_twice(server: Files, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("validator", ["etag", "modified", "hash"])
-def test_a_cut_is_resumed_where_it_happened(
-    server: Files, tmp_path: Path, validator: str
-) -> None:
+def test_a_cut_is_resumed_where_it_happened(server: Files, tmp_path: Path, validator: str) -> None:
     server.etag = '"one"' if validator == "etag" else ""
     server.modified = "Mon, 01 Jan 2024 00:00:00 GMT" if validator == "modified" else ""
     server.cuts = [700_000, 0, 0]
@@ -133,9 +131,7 @@ def test_a_part_of_another_link_is_not_continued(server: Files, tmp_path: Path) 
     assert "range" not in server.seen[-1]
 
 
-def test_a_server_without_ranges_starts_over_and_it_is_said(
-    server: Files, tmp_path: Path
-) -> None:
+def test_a_server_without_ranges_starts_over_and_it_is_said(server: Files, tmp_path: Path) -> None:
     said: list[str] = []
     server.ranges, server.cuts = False, [500_000]
     done = fetch(source(server), tmp_path, Manner(pause=0.0, say=said.append))
@@ -143,9 +139,7 @@ def test_a_server_without_ranges_starts_over_and_it_is_said(
     assert any("does not resume" in line for line in said)
 
 
-def test_a_server_that_sends_another_part_is_not_believed(
-    server: Files, tmp_path: Path
-) -> None:
+def test_a_server_that_sends_another_part_is_not_believed(server: Files, tmp_path: Path) -> None:
     server.cuts, server.wrong_part = [500_000], True
     assert fetch(source(server), tmp_path, QUICK).path.read_bytes() == BODY
     assert "range" in server.seen[1] and "range" not in server.seen[2]
@@ -215,9 +209,7 @@ def test_a_server_that_never_stops_is_stopped(server: Files, tmp_path: Path) -> 
     assert names(tmp_path) == set()
 
 
-def test_the_first_download_is_pinned_and_a_change_refused(
-    server: Files, tmp_path: Path
-) -> None:
+def test_the_first_download_is_pinned_and_a_change_refused(server: Files, tmp_path: Path) -> None:
     first = fetch(source(server, sha256=""), tmp_path, QUICK)
     pin = read_pin(first.path)
     assert first.trust == "first use"
@@ -233,9 +225,7 @@ def test_the_first_download_is_pinned_and_a_change_refused(
     assert json.loads(pin_path(new.path).read_text())["sha256"] == sha(OTHER)
 
 
-def test_repin_fetches_what_is_there_but_not_what_has_a_hash(
-    server: Files, tmp_path: Path
-) -> None:
+def test_repin_fetches_what_is_there_but_not_what_has_a_hash(server: Files, tmp_path: Path) -> None:
     fetch(source(server, sha256=""), tmp_path, QUICK)
     server.body = OTHER
     done = fetch(source(server, sha256=""), tmp_path, Manner(repin=True))
@@ -255,7 +245,7 @@ def test_an_unreadable_pin_does_not_vouch_for_a_file(server: Files, tmp_path: Pa
 )
 def test_text_is_not_pinned_as_weights(server: Files, tmp_path: Path, body: bytes) -> None:
     server.body = body
-    with pytest.raises(DownloadError, match="text came instead of model.pth"):
+    with pytest.raises(DownloadError, match=r"text came instead of model\.pth"):
         fetch(source(server, sha256=""), tmp_path, QUICK)
     assert names(tmp_path) == set()
 

@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+
 from samovar import hookimpl, plugins
 from samovar.errors import PluginError, UsageError
 from samovar.licences import restriction
 from samovar.specs import EncoderSpec, SourceSpec
-
 from samovar_encoders.registry import RECORDS
 from samovar_encoders.sources import Offer, complaints, find_offer, offers, own_offers
 
-PROMISED = (
-    "sam-vit-b sam-vit-l sam-vit-h medsam mobile-sam tiny-sam lite-medsam efficient-sam-ti "
-    "efficient-sam-s efficientvit-sam-l0 efficientvit-sam-l1 efficientvit-sam-l2 "
-    "efficientvit-sam-xl0 efficientvit-sam-xl1 repvit-sam slimsam-50 slimsam-77 nanosam sam-med2d "
-    "medficientsam-l0 medficientsam-l1 medficientsam-l2 daft-l0 hq-sam-light sam2.1-t sam2.1-s "
-    "sam2.1-b+ edgetam edge-sam"
-).split()
+PROMISED = [
+    "sam-vit-b", "sam-vit-l", "sam-vit-h", "medsam", "mobile-sam", "tiny-sam", "lite-medsam",
+    "efficient-sam-ti", "efficient-sam-s", "efficientvit-sam-l0", "efficientvit-sam-l1",
+    "efficientvit-sam-l2", "efficientvit-sam-xl0", "efficientvit-sam-xl1", "repvit-sam",
+    "slimsam-50", "slimsam-77", "nanosam", "sam-med2d", "medficientsam-l0", "medficientsam-l1",
+    "medficientsam-l2", "daft-l0", "hq-sam-light", "sam2.1-t", "sam2.1-s", "sam2.1-b+", "edgetam",
+    "edge-sam",
+]  # fmt: skip
 HANDS_ONLY = ("drive.google.com", "github.com")
 
 

@@ -170,9 +170,7 @@ def _download(source: SourceSpec, path: Path, manner: Manner) -> Fetched:
     trust: Trust = "published" if source.sha256 else "first use"
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     write_pin(path, Pin(source.url, digest, file_digest, size, trust, today))
-    return Fetched(
-        path, path.stat().st_size, file_digest, trust, True, work.resumed_at, work.hosts
-    )
+    return Fetched(path, path.stat().st_size, file_digest, trust, True, work.resumed_at, work.hosts)
 
 
 def _transfer_patiently(work: _Work) -> None:
