@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from samovar.grid import Frame, Grid, Region
-from samovar.plans import HALO, TILE, Extent, extent, plan_slices, plan_tiles, tiles
+from samovar.plans import HALO, TILE, Extent, extent, plan_probes, plan_slices, plan_tiles, tiles
 from samovar.prompts import Prompt
 
 
@@ -78,9 +78,24 @@ def test_small_images_are_one_view():
 
 def test_box_extent_covers_the_slices_whose_centres_it_holds():
     box = Prompt(1, box=(0, 0, 2, 5, 5, 7))
-    assert extent(box, volume(), 0) == Extent(2, 4, 6)
-    assert extent(Prompt(1, box=(0, 0, 2.6, 5, 5, 2.7)), volume(), 0) == Extent(2, 2, 2)
-    assert extent(Prompt(1, box=(0, 0, -5, 5, 5, 99)), volume(), 0) == Extent(0, 4, 9)
+    assert extent(box, volume(), 0) == Extent(2, 4, 6, settled=False)
+    thin = extent(Prompt(1, box=(0, 0, 2.6, 5, 5, 2.7)), volume(), 0)
+    assert thin == Extent(2, 2, 2, settled=False)
+    beyond = extent(Prompt(1, box=(0, 0, -5, 5, 5, 99)), volume(), 0)
+    assert beyond == Extent(0, 4, 9, settled=False)
+
+
+def test_positive_points_say_where_to_start():
+    pointed = Prompt(1, box=(0, 0, 2, 5, 5, 9), points=((1, 1, 7.2), (1, 1, 3)), labels=(1, 0))
+    assert extent(pointed, volume(), 0) == Extent(2, 7, 8)
+    last = Prompt(1, points=((1, 1, 9.5),), labels=(1,))
+    assert extent(last, volume(), 0) == Extent(0, 9, 9)
+
+
+def test_probes_are_spread_over_unsettled_objects_and_hold_their_middle():
+    extents = {1: Extent(0, 4, 9, settled=False), 2: Extent(0, 7, 9)}
+    steps = plan_probes(volume(), extents, 0, 3)
+    assert [(s.position, s.objects) for s in steps] == [(0, (1,)), (4, (1,)), (9, (1,))]
 
 
 def test_two_sweeps_visit_each_slice_of_each_object_once():

@@ -91,6 +91,8 @@ def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
         raise UsageError("nothing to look for: give a box, a point, a prompt file or --auto")
     if job.prompts is not None:
         _check_kinds(job.prompts, job.model.decoder)
+    if job.cache is None:
+        job = replace(job, cache=EmbeddingCache(disk=0))
     parts: list[Part] = []
     steps, ask, learn, needed = _plan(job)
     run_steps(job, steps, needed, lambda seen: parts.extend(_answer(job, seen, ask, learn)))
@@ -115,7 +117,8 @@ def _plan(job: Job) -> tuple[list[Step], Ask, Learn, Needed]:
         follow = Propagation(
             grid, axis, prompts, extents, uses_mask="mask" in job.model.decoder.prompt_kinds
         )
-        return plan_slices(grid, extents, axis), follow.ask, follow.learn, follow.needed
+        _find_anchors(job, follow)
+        return plan_slices(grid, follow.extents, axis), follow.ask, follow.learn, follow.needed
     if job.prompts is None:
         return plan_tiles(grid, None), _nothing, _keep_all, _always
     prompts = by_id(job.prompts)
@@ -125,6 +128,18 @@ def _plan(job: Job) -> tuple[list[Step], Ask, Learn, Needed]:
         return Prompts(tuple(in_picture(prompts[i], step.view) for i in step.objects or ()))
 
     return steps, ask, _keep_all, _always
+
+
+def _find_anchors(job: Job, follow: Propagation) -> None:
+    def probe(seen: _Seen) -> None:
+        assert seen.embedding is not None
+        prompts = follow.ask(seen.step)
+        masks = job.model.decoder.decode(seen.embedding, prompts)
+        _check_answer(masks, len(prompts), "the decoder")
+        follow.weigh(seen.step, masks)
+
+    run_steps(replace(job, progress=None), follow.probes(), _always, probe)
+    follow.settle()
 
 
 def run_steps(

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from samovar.grid import Grid, Region
 from samovar.prompts import Prompt
 from samovar.view import View
@@ -40,31 +42,42 @@ class Step:
 
 @dataclass(frozen=True)
 class Extent:
-    """Slices of one object: its middle slice and how far it may reach, inclusive."""
+    """Slices of one object: where it starts and how far it may reach, inclusive."""
 
     first: int
-    middle: int
+    anchor: int
+    """Slice that the object is followed from; its middle one, until a better one is found."""
     last: int
+    settled: bool = True
+    """The anchor was pointed at by the user, or found; no slice needs to be probed."""
 
 
 def extent(prompt: Prompt, grid: Grid, axis: int) -> Extent:
     """Slices that a prompt covers along array axis ``axis``.
 
     A box covers the slices whose centre lies inside it (at least the nearest one); points alone
-    start at the median of their slices and may reach as far as the volume does.
+    may reach as far as the volume does. The anchor is the median slice of the positive points, or
+    else the middle of the box.
     """
     position = 2 - axis
-    count = grid.shape[axis]
+    first, last = 0, grid.shape[axis] - 1
     if prompt.box is not None:
         low, high = prompt.box[position], prompt.box[position + 3]
-        first, last = math.ceil(low - 0.5), math.ceil(high - 0.5) - 1
-        if last < first:
-            first = last = round((low + high - 1) / 2)
-        first, last = (min(max(v, 0), count - 1) for v in (first, last))
-        return Extent(first, (first + last) // 2, last)
+        start, stop = math.ceil(low - 0.5), math.ceil(high - 0.5) - 1
+        if stop < start:
+            start = stop = round((low + high - 1) / 2)
+        first, last = (min(max(v, first), last) for v in (start, stop))
     positive = [p[position] for p, on in zip(prompt.points, prompt.labels, strict=True) if on]
-    slices = sorted(min(max(round(v), 0), count - 1) for v in positive)
-    return Extent(0, slices[len(slices) // 2], count - 1)
+    on_slices = (slice_index(v, grid.shape[axis]) for v in positive)
+    slices = sorted(v for v in on_slices if first <= v <= last)
+    if slices:
+        return Extent(first, slices[len(slices) // 2], last)
+    return Extent(first, (first + last) // 2, last, settled=False)
+
+
+def slice_index(position: float, count: int) -> int:
+    """The slice that a position lies in."""
+    return min(max(round(position), 0), count - 1)
 
 
 def slice_view(grid: Grid, axis: int, index: int) -> View:
@@ -76,7 +89,7 @@ def slice_view(grid: Grid, axis: int, index: int) -> View:
 
 
 def plan_slices(grid: Grid, extents: dict[int, Extent] | None, axis: int) -> list[Step]:
-    """Two sweeps over a volume: away from the middle slices upwards, then downwards.
+    """Two sweeps over a volume: away from the anchor slices upwards, then downwards.
 
     Args:
         extents: by object id; None plans every slice once, for a prompt generator.
@@ -88,14 +101,24 @@ def plan_slices(grid: Grid, extents: dict[int, Extent] | None, axis: int) -> lis
     up: dict[int, list[int]] = defaultdict(list)
     down: dict[int, list[int]] = defaultdict(list)
     for id, span in extents.items():
-        for i in range(span.middle, span.last + 1):
+        for i in range(span.anchor, span.last + 1):
             up[i].append(id)
-        for i in range(span.first, span.middle):
+        for i in range(span.first, span.anchor):
             down[i].append(id)
     steps = [Step(slice_view(grid, axis, i), tuple(up[i]), 1, i) for i in sorted(up)]
     return steps + [
         Step(slice_view(grid, axis, i), tuple(down[i]), -1, i) for i in sorted(down, reverse=True)
     ]
+
+
+def plan_probes(grid: Grid, extents: dict[int, Extent], axis: int, count: int) -> list[Step]:
+    """``count`` slices spread over each object that has no settled anchor, and its middle."""
+    asked: dict[int, list[int]] = defaultdict(list)
+    for id, span in extents.items():
+        if not span.settled:
+            for i in {*np.linspace(span.first, span.last, count).round().astype(int), span.anchor}:
+                asked[int(i)].append(id)
+    return [Step(slice_view(grid, axis, i), tuple(asked[i]), 0, i) for i in sorted(asked)]
 
 
 def plan_tiles(
