@@ -81,6 +81,24 @@ def test_quiet(model, picture, samovar, tmp_path):
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("licence", "said"),
+    [
+        ("CC-BY-NC-4.0", "licence of the weights: CC-BY-NC-4.0 (not for commercial use)"),
+        ("Apache-2.0", ""),
+        ("unknown", ""),
+    ],
+)
+def test_a_restriction_of_the_weights_is_said(
+    model, picture, samovar, tmp_path, monkeypatch, licence, said
+):
+    about = {**model.describe(), "licence": {"code": "MIT", "weights": licence}}
+    monkeypatch.setattr(model, "describe", lambda: about)
+    ran = samovar("segment", picture, *BOXES, "-o", tmp_path / "o.png")
+    assert ran.code == 0
+    assert [line for line in ran.err.splitlines() if "licence" in line] == ([said] if said else [])
+
+
 def test_model_gets_what_was_asked(model, picture, samovar):
     ran = samovar(
         "segment", picture, "--point", "n=12,8", "--point", "n=50,30:-", "--json",

@@ -27,6 +27,7 @@ from samovar.cli.segment_request import (
 from samovar.executor import CancelToken, Progress, ProgressCallback
 from samovar.formats import stage_objects
 from samovar.image import Image
+from samovar.licences import restriction
 from samovar.manifest import to_json
 from samovar.objects import Objects
 from samovar.plugins import registry
@@ -153,6 +154,8 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
     if request.quiet:
         return
     say(_intensity_line(objects.provenance.get("intensity", {})))
+    if restricted := _licence_line(objects.provenance.get("model", {})):
+        say(restricted)
     hidden = {"id", "class", "uncertainty", "bounds", "score", "name"}
     carried = {key for item in objects for key in item.attributes}
     measures = [k for k in _columns(rows) if k not in hidden | carried]
@@ -171,6 +174,16 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
         say(f"nothing was found for object {', '.join(empty[:NAMED])}{more}")
     for path in outputs.paths:
         print_line(f"wrote {path}")
+
+
+def _licence_line(model: Mapping[str, Any]) -> str:
+    """Every result of weights with a restriction says so; empty for the others."""
+    licence = str(model.get("licence", {}).get("weights", ""))
+    why = restriction(licence)
+    # a folder of the user's own need not state any
+    if why is None or why == restriction(""):
+        return ""
+    return f"licence of the weights: {licence} ({why})"
 
 
 def _intensity_line(step: Mapping[str, Any]) -> str:
