@@ -284,8 +284,9 @@ _RECORDS: tuple[ModelRecord, ...] = (
         checkpoints=("medsam_vit_b.pth",),
         modalities=_MEDICAL,
         homepage="https://github.com/bowang-lab/MedSAM",
-        parity="",
-        note="architecture and keys are SAM ViT-B's; its own preprocessing has no fixture",
+        parity="sam_vit_b",
+        has_fixture=False,
+        note="keys are SAM ViT-B's, whose numbers are compared; its own preprocessing has no fixture",
     ),
     replace(
         _SAM_VIT_B,

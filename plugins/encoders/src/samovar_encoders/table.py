@@ -1,0 +1,66 @@
+"""The registry as a Markdown table: ``python -m samovar_encoders.table > MODELS.md``."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from .registry import RECORDS, ModelRecord
+
+
+def status(rules: ModelRecord) -> str:
+    """*parity* (upstream's numbers are reproduced), *keys only*, or *not compared*."""
+    if not rules.parity:
+        return "not compared"
+    return "parity" if rules.has_fixture else "keys only"
+
+
+def size_and_cost(rules: ModelRecord) -> tuple[float, float]:
+    """Millions of parameters, and encoder GMAC by torch's counter (attention products included).
+
+    Shapes alone are computed: the model is built on the meta device.
+    """
+    with torch.device("meta"), torch.no_grad():
+        model = rules.build().eval()
+        side = rules.encode_size
+        picture = torch.empty((1, 1, side, side, side) if rules.dimensions == 3 else (1, 3, side, side))
+        with FlopCounterMode(display=False) as counter:
+            model.encode(picture)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    return parameters, counter.get_total_flops() / 2e9
+
+
+def table() -> str:
+    """One row a model."""
+    rows = [
+        "| `--as` | system | architecture | input | M parameters | encoder GMAC | prompts "
+        "| code | weights | status |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for rules in RECORDS.values():
+        parameters, gmac = size_and_cost(rules)
+        prompts = ", ".join(rules.frame.kinds) or "none"
+        cells = (
+            f"`{rules.name}`",
+            f"[{rules.system}]({rules.homepage})",
+            rules.architecture,
+            f"{rules.encode_size}" + ("³" if rules.dimensions == 3 else "²"),
+            f"{parameters:.1f}",
+            f"{gmac:.1f}",
+            prompts,
+            rules.code_licence,
+            rules.weights_licence,
+            status(rules),
+        )
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(
+        "# Models\n\nMade from the registry by `python -m samovar_encoders.table`; do not edit. "
+        "*parity*: upstream's input, embedding, masks and qualities are reproduced with "
+        "deterministic weights; *keys only*: its tensors' names and shapes.\n\n" + table()
+    )
