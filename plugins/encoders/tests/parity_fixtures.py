@@ -9,6 +9,7 @@ from pathlib import Path
 import deterministic
 import numpy as np
 import torch
+
 from samovar_encoders import resampling
 from samovar_encoders.model import EMBEDDING, PromptableModel
 from samovar_encoders.predictor import Predictor
@@ -67,7 +68,9 @@ def sampled(array: np.ndarray, shape: tuple[int, ...], theirs: np.ndarray) -> np
     """Sub-sample the last two axes as the fixture was, whatever its step."""
     array = squeeze(array)
     assert array.shape == tuple(shape), (array.shape, shape)
-    rows, cols = (-(-full // part) for full, part in zip(shape[-2:], theirs.shape[-2:], strict=True))
+    rows, cols = (
+        -(-full // part) for full, part in zip(shape[-2:], theirs.shape[-2:], strict=True)
+    )
     return array[..., ::rows, ::cols]
 
 
@@ -92,7 +95,9 @@ def compare_features(fixture: np.lib.npyio.NpzFile, predictor: Predictor, out: C
     out.add("emb", np.array([embedding.mean(dtype="f8"), embedding.std(dtype="f8")]), [mean, std])
 
 
-def compare_answer(fixture, tag: str, suffix: str, masks, quality, low_res, out: Comparison) -> None:
+def compare_answer(
+    fixture, tag: str, suffix: str, masks, quality, low_res, out: Comparison
+) -> None:
     """``tag`` is the prompt (``p1``), ``suffix`` the kind of answer (``3``, ``1``, ``best``)."""
     for kind, ours in (("low_res", low_res), ("mask", masks)):
         name = f"{tag}_{kind}{suffix}"

@@ -10,12 +10,13 @@ import pytest
 import torch
 from deterministic import fill
 from safetensors.torch import save_file
+from torch import Tensor, nn
+
 from samovar_encoders import checkpoint, registry
 from samovar_encoders.checkpoint import load_weights
 from samovar_encoders.errors import CheckpointError, UnknownModel
 from samovar_encoders.importing import import_bundle, import_checkpoint
 from samovar_encoders.registry import record
-from torch import Tensor, nn
 
 NAME = "mobile-sam"
 
@@ -60,7 +61,7 @@ def test_safetensors(tmp_path: Path, state: dict[str, Tensor]) -> None:
 
 def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "whole.pt", Whole())
-    with pytest.raises(CheckpointError, match="pickled object.*refused"):
+    with pytest.raises(CheckpointError, match=r"pickled object.*refused"):
         import_checkpoint([path], NAME)
 
 
@@ -113,7 +114,7 @@ def test_nan_weights(tmp_path: Path, state: dict[str, Tensor]) -> None:
 
 def test_nanosam_comes_in_two_files(tmp_path: Path, state: dict[str, Tensor]) -> None:
     nano = fill(record("nanosam").build())
-    encoder = {k: v for k, v in nano.image_encoder.state_dict().items()}
+    encoder = dict(nano.image_encoder.state_dict().items())
     first = saved(tmp_path / "checkpoint.pth", {"model": encoder, "optimizer": {}})
     second = saved(tmp_path / "mobile_sam.pt", state)
     loaded = load_weights(record("nanosam"), [first, second])

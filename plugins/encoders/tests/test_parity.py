@@ -12,6 +12,7 @@ import parity_fixtures
 import pytest
 import torch
 from deterministic import fill
+
 from samovar_encoders.registry import RECORDS, ModelRecord
 
 QUICK = {"lite-medsam", "mobile-sam"}

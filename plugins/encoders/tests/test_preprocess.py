@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from deterministic import picture
+
 from samovar_encoders import preprocess, resampling
 from samovar_encoders.registry import RECORDS, record
 from samovar_encoders.rules import Resize
@@ -75,7 +76,9 @@ def test_boxes_are_truncated_where_upstream_does() -> None:
 @pytest.mark.parametrize("name", [r.name for r in RECORDS.values() if r.dimensions == 2])
 def test_every_model_prepares_any_picture(name: str) -> None:
     rules = record(name)
-    prepared = preprocess.prepare(IMAGE[:75, :120], rules.encode_size, rules.resize, rules.normalise)
+    prepared = preprocess.prepare(
+        IMAGE[:75, :120], rules.encode_size, rules.resize, rules.normalise
+    )
     assert prepared.pixels.shape == (3, rules.encode_size, rules.encode_size)
     assert prepared.pixels.dtype == np.float32
     assert np.isfinite(prepared.pixels).all()

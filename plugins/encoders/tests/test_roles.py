@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from deterministic import fill
+from torch import Tensor
+
 from samovar_encoders.model import PromptableModel
 from samovar_encoders.registry import ModelRecord, record
 from samovar_encoders.roles import DecoderRole, PromptRole, names_of
-from torch import Tensor
 
 NAMES = ("nanosam", "efficient-sam-ti", "hq-sam-light", "edgetam", "lite-medsam")
 BOX = torch.tensor([[301.5, 220.25, 640.75, 512.5]])
@@ -91,5 +92,8 @@ def test_a_batch_of_boxes_and_points_is_each_alone(model) -> None:
 def test_initialisers_keep_the_checkpoints_names() -> None:
     module = record("daft-l0").build()
     keys = set(module.state_dict())
-    named = {name.removeprefix("model.") for name, _ in DecoderRole(module, record("daft-l0")).named_parameters()}
+    named = {
+        name.removeprefix("model.")
+        for name, _ in DecoderRole(module, record("daft-l0")).named_parameters()
+    }
     assert named <= keys

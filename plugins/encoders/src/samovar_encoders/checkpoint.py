@@ -86,7 +86,7 @@ def _load(path: Path) -> Any:
         if named:
             raise CheckpointError(
                 f"{path}: holds a pickled object ({named[1]}), not plain tensors, and loading it "
-                "would run its code: refused; use the state dict or a safetensors file of this model"
+                "would run its code: refused; use this model's state dict or safetensors file"
             ) from error
         raise _unreadable(path, error) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
@@ -115,7 +115,11 @@ def _unwrapped(loaded: Any, record: ModelRecord, path: Path) -> State:
             break
         tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
         inside = next(
-            (loaded[k] for k in (*record.wrappers, *WRAPPERS) if isinstance(loaded.get(k), Mapping)),
+            (
+                loaded[k]
+                for k in (*record.wrappers, *WRAPPERS)
+                if isinstance(loaded.get(k), Mapping)
+            ),
             None,
         )
         if inside is None:

@@ -7,6 +7,7 @@ box's corners; there is no mask prompt and no embedding for negative points.
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 
 import torch
@@ -156,7 +157,7 @@ class PromptEncoder(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """``points`` (B, N, 2), ``labels`` (B, N), ``boxes`` (B, 4). Raises ValueError for masks."""
+        """``points`` (B, N, 2), ``labels`` (B, N), ``boxes`` (B, 4); masks raise ValueError."""
         if masks is not None:
             raise ValueError("EfficientSAM takes no mask prompt: give points or a box")
         pieces, kinds = [], []
@@ -180,8 +181,7 @@ class Head(nn.Module):
         super().__init__()
         widths = [inputs] + [hidden] * depth
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(a, b), nn.GELU())
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Sequential(nn.Linear(a, b), nn.GELU()) for a, b in itertools.pairwise(widths)
         )
         self.fc = nn.Linear(hidden, outputs)
 

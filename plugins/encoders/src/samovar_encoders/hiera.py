@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import PromptableModel
-from .sam2 import ImageEncoder, PyramidNeck, Sam2
 from .sam.layers import MLP
+from .sam2 import ImageEncoder, PyramidNeck, Sam2
 from .vit import unwindows, windows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from samovar.bundle import Bundle
 from samovar.errors import UsageError
 from samovar.resize import Normalisation, Preparation
@@ -147,7 +148,9 @@ def selection(rules: ModelRecord) -> Selection:
 
 def prompt_kinds(rules: ModelRecord) -> tuple[str, ...]:
     """What a user may give."""
-    return tuple(kind for kind in ("box", "point", "negative-point", "mask") if kind in rules.frame.kinds)
+    return tuple(
+        kind for kind in ("box", "point", "negative-point", "mask") if kind in rules.frame.kinds
+    )
 
 
 def provenance(imported: Imported) -> dict[str, Any]:

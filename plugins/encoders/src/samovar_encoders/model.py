@@ -51,13 +51,9 @@ class PromptableModel(nn.Module):
 
     def decode(self, features: Features, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         """All mask logits (B, M, 4h, 4w) and qualities (B, M), single-mask answer first."""
-        return self.mask_decoder(
-            features[EMBEDDING], self.prompt_encoder.image_pe(), sparse, dense
-        )
+        return self.mask_decoder(features[EMBEDDING], self.prompt_encoder.image_pe(), sparse, dense)
 
-    def select(
-        self, masks: Tensor, quality: Tensor, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
+    def select(self, masks: Tensor, quality: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
         """The ambiguous answers (masks 1…) or the single one (mask 0)."""
         keep = slice(1, None) if multimask else slice(0, 1)
         return masks[:, keep], quality[:, keep]

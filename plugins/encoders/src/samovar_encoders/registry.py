@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .model import PromptableModel
 
 
+# SAM's own rules are the defaults
+_RESIZE, _NORMALISE, _FRAME, _OUTPUT = Resize(), Normalise(), PromptFrame(), Output()
+
+
 @dataclass(frozen=True)
 class ModelRecord:
     """One checkpoint format of one system."""
@@ -39,10 +43,10 @@ class ModelRecord:
     encode_size: int = 1024
     grid: int = 64
     """Side of the embedding."""
-    resize: Resize = Resize()
-    normalise: Normalise = Normalise()
-    frame: PromptFrame = PromptFrame()
-    output: Output = Output()
+    resize: Resize = _RESIZE
+    normalise: Normalise = _NORMALISE
+    frame: PromptFrame = _FRAME
+    output: Output = _OUTPUT
     code_licence: str = "Apache-2.0"
     weights_licence: str = "Apache-2.0"
     checkpoints: tuple[str, ...] = ()
@@ -195,9 +199,7 @@ _EFFICIENT_SAM = tuple(
         citation="Xiong et al., EfficientSAM, CVPR 2024, arXiv:2312.00863",
         resize=Resize("linear", "stretch", scaled=True),
         normalise=_IMAGENET,
-        frame=PromptFrame(
-            1024, "stretch32", padding="six", kinds=("point", "box"), max_points=6
-        ),
+        frame=PromptFrame(1024, "stretch32", padding="six", kinds=("point", "box"), max_points=6),
         output=Output(via_frame=False, kernel="bicubic"),
         checkpoints=(f"efficient_sam_vit{size[0]}.pt",),
         wrappers=("model",),
@@ -286,7 +288,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         homepage="https://github.com/bowang-lab/MedSAM",
         parity="sam_vit_b",
         has_fixture=False,
-        note="keys are SAM ViT-B's, whose numbers are compared; its own preprocessing has no fixture",
+        note="keys are SAM ViT-B's, whose numbers are compared; its own picture rules are not",
     ),
     replace(
         _SAM_VIT_B,

@@ -70,7 +70,9 @@ class ResNetNeck(nn.Module):
             nn.ConvTranspose2d(256, 256, 3, 2, 1, 1),
             nn.GELU(),
         )
-        self.proj = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.GELU(), nn.Conv2d(256, 256, 1))
+        self.proj = nn.Sequential(
+            nn.Conv2d(256, 256, 3, padding=1), nn.GELU(), nn.Conv2d(256, 256, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(self.up_1(self.backbone(x))) + self.pos_embedding

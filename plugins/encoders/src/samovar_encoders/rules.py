@@ -26,7 +26,11 @@ class Resize:
 
 @dataclass(frozen=True)
 class Normalise:
-    """``standardise``: (x − mean) / std on 0…255; ``unit``: the same on 0…1; ``minmax``; ``scale``."""
+    """What is done to the values.
+
+    ``standardise``: (x − mean) / std on 0…255; ``unit``: the same on 0…1; ``minmax``: each picture
+    to 0…1; ``scale``: divided by 255.
+    """
 
     kind: Literal["standardise", "unit", "minmax", "scale"] = "standardise"
     mean: tuple[float, float, float] = SAM_MEAN

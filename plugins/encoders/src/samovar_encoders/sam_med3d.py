@@ -177,7 +177,7 @@ class PositionEncoding3d(nn.Module):
         Upstream stacks the axes as (1, 0, 2) here but (0, 1, 2) for points; weights were trained
         so, and so it stays.
         """
-        centres = (torch.arange(size, device=self.positional_encoding_gaussian_matrix.device) + 0.5)
+        centres = torch.arange(size, device=self.positional_encoding_gaussian_matrix.device) + 0.5
         d, h, w = torch.meshgrid(*(centres / size,) * 3, indexing="ij")
         return self(torch.stack([h, d, w], dim=-1)).permute(3, 0, 1, 2)[None]
 

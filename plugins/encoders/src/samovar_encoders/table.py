@@ -25,7 +25,9 @@ def size_and_cost(rules: ModelRecord) -> tuple[float, float]:
     with torch.device("meta"), torch.no_grad():
         model = rules.build().eval()
         side = rules.encode_size
-        picture = torch.empty((1, 1, side, side, side) if rules.dimensions == 3 else (1, 3, side, side))
+        picture = torch.empty(
+            (1, 1, side, side, side) if rules.dimensions == 3 else (1, 3, side, side)
+        )
         with FlopCounterMode(display=False) as counter:
             model.encode(picture)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6

@@ -37,7 +37,9 @@ class PatchEmbed(nn.Module):
     def __init__(self, dim: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.seq = nn.Sequential(
-            ConvNorm(3, dim // 2, kernel, stride), nn.GELU(), ConvNorm(dim // 2, dim, kernel, stride)
+            ConvNorm(3, dim // 2, kernel, stride),
+            nn.GELU(),
+            ConvNorm(dim // 2, dim, kernel, stride),
         )
 
     def forward(self, x: Tensor) -> Tensor:

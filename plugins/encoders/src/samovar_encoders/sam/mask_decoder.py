@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from .layers import MLP, LayerNorm2d
 from .transformer import TwoWayTransformer, as_map, as_tokens
 
-
 NULL_TOKEN = 1e4
 """A sparse token whose first number is this is nobody: nothing attends to it.
 

@@ -116,7 +116,7 @@ class PromptEncoder(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """``points`` (B, N, 2), ``labels`` (B, N), ``boxes`` (B, 4) xyxy, ``masks`` (B, 1, 4h, 4w)."""
+        """``points`` (B, N, 2), ``labels`` (B, N), ``boxes`` (B, 4), ``masks`` (B, 1, 4h, 4w)."""
         prompts = self.gather(points, labels, boxes)
         if prompts is None:
             batch = 1 if masks is None else masks.shape[0]
