@@ -54,6 +54,7 @@ def figures(tmp_path) -> dict:
         "validation": easy,
         "unseen": hard,
         "prompts": {"box, then a click": {**clicked["domains"], "all": clicked["means"]["all"]}},
+        "prompt_limit": 5,
         "data": [row],
         "limit": 0,
         "failures": [],

@@ -29,6 +29,9 @@ from samovar.evaluation.summary import summarise
 from samovar.evaluation.worst import write_worst
 from samovar.models import Model, load_model
 
+PROMPT_LIMIT = 5
+"""Images a set, evenly spread, on which prompts are compared with each other."""
+
 PROMPTS = {
     "box": Asking("box"),
     "box, edges off by up to 5 %": Asking("box", jitter=0.05),
@@ -100,14 +103,16 @@ def measure_all(
     both = Evaluation(settings, (*validation.sets, *new.sets))
     write_worst(both, worst)
     pictures = [s for s in trained if s.kind == "pictures"]
+    sample = replace(settings, limit=limit or PROMPT_LIMIT, keep=0)
     prompts = {
-        name: _brief(_evaluate(pictures, model, replace(settings, asking=asking, keep=0)))
+        name: _brief(_evaluate(pictures, model, replace(sample, asking=asking)))
         for name, asking in PROMPTS.items()
     }
     return {
         "validation": summarise(validation),
         "unseen": summarise(new),
         "prompts": prompts,
+        "prompt_limit": sample.limit,
         "data": [_data_row(s) for s in sets],
         "limit": limit,
         "seconds": round(time.perf_counter() - started),

@@ -40,7 +40,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _sets("Validation: kinds it was trained on, images it was not", figures["validation"]),
             _sets("Unseen: sets of which it saw nothing", figures["unseen"]),
             _instances(figures),
-            _prompts(figures["prompts"]),
+            _prompts(figures["prompts"], figures["prompt_limit"]),
             _weak(figures),
             _training(facts, curves),
             _data(figures["data"], facts.get("provenance", {}).get("data", [])),
@@ -130,12 +130,13 @@ def _instances(figures: Row) -> str:
     return head + "|---|---|---:|---:|---:|\n" + "\n".join(rows) + "\n"
 
 
-def _prompts(prompts: Row) -> str:
+def _prompts(prompts: Row, limit: int) -> str:
     domains = [d for d in next(iter(prompts.values())) if d != "all"]
     lines = [
         "## Other prompts",
         "",
-        "Dice on the same validation pictures (volumes left out). Clicks are corrective: at the"
+        f"Dice on at most {limit} validation pictures a set, the same for all prompts (volumes left"
+        " out). Clicks are corrective: at the"
         " centre of the largest error, with the previous mask as prompt; the figures are after the"
         " first prompt and after each click.",
         "",
