@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def commands(page: Path) -> list[list[str]]:
 def outputs(command: list[str]) -> list[str]:
     """The files that a ``samovar`` command says it writes."""
     options = {"-o", "--output", "--preview", "--manifest"}
-    return [b for a, b in zip(command, command[1:], strict=False) if a in options]
+    return [b for a, b in pairwise(command) if a in options]
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
