@@ -100,5 +100,6 @@ def test_a_cone_is_started_where_it_fills_its_box():
     probes = len(model.asked) - 12
     assert PROBES <= probes <= PROBES + 1
     started, followed = model.asked[probes : probes + 2]
-    assert started.box == (5, 5, 36, 36)  # the last slice, with the whole box
-    assert followed.box != started.box
+    assert started.box == (5, 5, 36, 36)  # the last slice, with the whole box and no prior
+    assert started.mask is None
+    assert followed.mask is not None
