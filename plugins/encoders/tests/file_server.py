@@ -24,6 +24,8 @@ class Files:
     redirect: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     wrong_part: bool = False
+    heedless: bool = False
+    """Sends the rest whatever the condition says."""
     chunked: bool = False
     before: threading.Event | None = None
     """Waited for before a body is sent."""
@@ -58,7 +60,8 @@ def serving(files: Files | None = None) -> Iterator[Files]:
             headers = {"ETag": told.etag, "Last-Modified": told.modified, **told.headers}
             asked = self.headers.get("Range", "")
             condition = self.headers.get("If-Range", "")
-            if told.ranges and asked and condition in ("", told.etag, told.modified):
+            agreed = told.heedless or condition in ("", told.etag, told.modified)
+            if told.ranges and asked and agreed:
                 start, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
                 if start >= len(told.body):
                     return self.answer(416, {}, b"")

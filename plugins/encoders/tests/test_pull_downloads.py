@@ -114,8 +114,11 @@ def test_a_weak_validator_is_no_validator(server: Files, tmp_path: Path) -> None
     assert [s.get("range") for s in server.seen] == [None, None]
 
 
-def test_a_file_replaced_during_a_cut_is_fetched_anew(server: Files, tmp_path: Path) -> None:
-    server.cuts = [500_000, 0, 0]
+@pytest.mark.parametrize("heedless", [False, True])
+def test_a_file_replaced_during_a_cut_is_fetched_anew(
+    server: Files, tmp_path: Path, heedless: bool
+) -> None:
+    server.cuts, server.heedless = [500_000, 0, 0], heedless
     with pytest.raises(DownloadError):
         fetch(source(server, sha256=""), tmp_path, QUICK)
     server.body, server.etag = OTHER, '"two"'
