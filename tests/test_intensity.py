@@ -1,10 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
 from samovar.errors import UsageError
 from samovar.grid import Frame, Grid
 from samovar.image import ArrayImage, ImageInfo
-from samovar.intensity import choose_intensity, parse_window
+from samovar.intensity import Intensity, choose_intensity, parse_window
 
 
 def volume(values: np.ndarray, modality: str | None = None) -> ArrayImage:
@@ -75,3 +77,8 @@ def test_malformed_windows_are_refused(text):
 def test_unknown_modality_lists_the_known_ones():
     with pytest.raises(UsageError, match="microscopy"):
         choose_intensity(ArrayImage(np.zeros((3, 3), np.uint8)), "xray")
+
+
+def test_the_step_comes_back_from_its_record():
+    step = choose_intensity(volume(np.zeros((2, 3, 3), np.int16)), "ct", ["L40W400", "L0W80"])
+    assert Intensity.from_record(json.loads(json.dumps(step.describe()))) == step

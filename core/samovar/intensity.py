@@ -7,7 +7,7 @@ whole image (never slice by slice or tile by tile) and recorded in the manifest.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +67,19 @@ class Intensity:
         return picture
 
     def describe(self) -> dict[str, Any]:
+        """The step as the manifest records it."""
         return {
             "modality": self.modality,
             "guessed": self.guessed,
             "rule": self.rule,
             "channels": [[s.channel, s.low, s.high] for s in self.channels],
         }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Intensity:
+        """The step that :meth:`describe` recorded."""
+        r, g, b = (Stretch(int(c), float(low), float(high)) for c, low, high in record["channels"])
+        return cls(record["modality"], record["rule"], (r, g, b), record["guessed"])
 
 
 def parse_window(text: str) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from samovar.grid import Grid, Region
 from samovar.image import Image
-from samovar.intensity import choose_intensity
+from samovar.intensity import Intensity, choose_intensity
 from samovar.manifest import DISCLAIMER
 from samovar.objects import Objects, SegmentedObject
 
@@ -42,15 +42,14 @@ def colour(id: int) -> _RGB:
     return int(r * 255), int(g * 255), int(b * 255)
 
 
-def save_preview(objects: Objects, path: Path, image: Image, **intensity: Any) -> None:
-    """Draw the objects over their image and write a PNG.
+def save_preview(objects: Objects, path: Path, image: Image) -> None:
+    """Draw the objects over their image, in the intensities that the model saw; write a PNG.
 
     Args:
         path: written as it is; the caller renames.
-        intensity: ``modality`` and ``windows`` of the run, so that the picture shows what the
-            model saw.
     """
-    step = choose_intensity(image, **intensity)
+    record = objects.provenance.get("intensity")
+    step = choose_intensity(image) if record is None else Intensity.from_record(record)
     if image.grid.ndim == 3:
         canvas = _montage(objects, image, step.apply)
     else:

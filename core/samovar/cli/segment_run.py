@@ -116,9 +116,7 @@ def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -
             from samovar.preview import save_preview
 
             def draw(temporary: Path) -> None:
-                windows = tuple(request.windows)
-                modality = request.modality
-                save_preview(objects, temporary, image, modality=modality, windows=windows)
+                save_preview(objects, temporary, image)
 
             staged.append(stage(outputs.preview, "the preview", draw))
         if outputs.manifest is not None:
