@@ -65,7 +65,7 @@ def test_the_page_says_what_was_measured(figures):
     page = card_page(FACTS, RUNNING, figures, "tiny-curves.svg")
     for wanted in (
         "# tiny 9.8", "not a medical device", "| parameters | 2.50 M |", "ort 1, fp32, avx2",
-        "| unseen sets | 1 | 2 | **0.714** |", "0.714 → 1.000", "![Dice on validation",
+        "| unseen sets | 1 | 2 | **0.714** |", "0.714 → 1.000", "![Course of the training",
         "| easy | CT | 2 | 1 | yes | CC BY 4.0 | somewhere |",
         "| elsewhere | | | not evaluated | yes | CC0 | z |", "7 steps in 1.5 h",
     ):  # fmt: skip
@@ -76,7 +76,7 @@ def test_sets_that_are_worse_than_a_reference_are_listed(figures):
     page = card_page(FACTS, RUNNING, figures, "")
     assert "- hard (unseen): 0.714, otsu 1.000" in page
     assert "easy (validation)" not in page
-    assert "![Dice" not in page
+    assert "![Course" not in page
 
 
 def test_the_page_is_made_anew_from_its_figures(figures, tmp_path):

@@ -148,7 +148,9 @@ def write_page(file: Path, figures: dict[str, Any]) -> None:
     table = file.with_name(f"{file.stem}-curves.csv")
     curves = file.with_name(f"{file.stem}-curves.svg")
     if table.is_file():
-        curves.write_text(draw_curves(read_curves(table), "Dice on validation"), encoding="utf-8")
+        curves.write_text(
+            draw_curves(read_curves(table), "Course of the training"), encoding="utf-8"
+        )
     text = card_page(
         figures["facts"], figures["model"], figures, curves.name if table.is_file() else ""
     )

@@ -177,7 +177,13 @@ def _training(facts: Row, curves: str) -> str:
         made = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in generated.items())
         lines.append(f"Beside the sets below it saw generated images: {made}.")
     if curves:
-        lines += ["", f"![Dice on validation over the training]({curves})"]
+        lines += [
+            "",
+            f"![Course of the training]({curves})",
+            "",
+            "Dice of box prompts on the validation part of the two domains, and the IoU on the"
+            " (augmented) training images.",
+        ]
     return "\n".join(lines) + "\n"
 
 
