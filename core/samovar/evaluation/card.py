@@ -62,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         references = References(grabcut=True, memory=options.memory)
         with load_model(options.model, threads=options.threads) as model:
-            figures = measure_all(data, model, references, options.limit, options.worst)
+            figures = measure_sets(data, model, references, options.limit, options.worst)
+            # the slow half comes last, so that stopping it leaves a card
+            write_page(options.output, write_figures(options.output, model, figures))
+            figures |= measure_prompts(data, model, options.limit)
             write_page(options.output, write_figures(options.output, model, figures))
     except SamovarError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -88,10 +91,10 @@ def shared_manifest() -> Path:
     )
 
 
-def measure_all(
+def measure_sets(
     data: str, model: Model, references: References, limit: int, worst: Path
 ) -> dict[str, Any]:
-    """Everything that the card says in figures, JSON-able."""
+    """Validation and unseen sets beside all references, JSON-able."""
     sets, _ = find_sets(data)
     trained = [s for s in sets if s.train and s.has_validation]
     unseen = [s for s in sets if s.unseen]
@@ -102,22 +105,26 @@ def measure_all(
     references.save()
     both = Evaluation(settings, (*validation.sets, *new.sets))
     write_worst(both, worst)
-    pictures = [s for s in trained if s.kind == "pictures"]
-    sample = replace(settings, limit=limit or PROMPT_LIMIT, keep=0)
-    prompts = {
-        name: _brief(_evaluate(pictures, model, replace(sample, asking=asking)))
-        for name, asking in PROMPTS.items()
-    }
     return {
         "validation": summarise(validation),
         "unseen": summarise(new),
-        "prompts": prompts,
-        "prompt_limit": sample.limit,
         "data": [_data_row(s) for s in sets],
         "limit": limit,
         "seconds": round(time.perf_counter() - started),
         "failures": list(both.failures),
     }
+
+
+def measure_prompts(data: str, model: Model, limit: int) -> dict[str, Any]:
+    """Other prompts on a sample of the validation pictures, JSON-able."""
+    sets, _ = find_sets(data)
+    pictures = [s for s in sets if s.train and s.has_validation and s.kind == "pictures"]
+    sample = Settings(validation=True, limit=limit or PROMPT_LIMIT)
+    prompts = {
+        name: _brief(_evaluate(pictures, model, replace(sample, asking=asking)))
+        for name, asking in PROMPTS.items()
+    }
+    return {"prompts": prompts, "prompt_limit": sample.limit}
 
 
 def write_figures(file: Path, model: Model, figures: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
     Args:
         facts: ``bundle.json``.
         running: ``Model.describe()``: what ran it.
-        figures: what :func:`samovar.evaluation.card.measure_all` found.
+        figures: what :mod:`samovar.evaluation.card` measures.
         curves: file name of the curves' picture beside the card, or nothing.
     """
     return "\n".join(
@@ -40,7 +40,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _sets("Validation: kinds it was trained on, images it was not", figures["validation"]),
             _sets("Unseen: sets of which it saw nothing", figures["unseen"]),
             _instances(figures),
-            _prompts(figures["prompts"], figures["prompt_limit"]),
+            _prompts(figures.get("prompts", {}), figures.get("prompt_limit", 0)),
             _weak(figures),
             _training(facts, curves),
             _data(figures["data"], facts.get("provenance", {}).get("data", [])),
@@ -131,6 +131,8 @@ def _instances(figures: Row) -> str:
 
 
 def _prompts(prompts: Row, limit: int) -> str:
+    if not prompts:
+        return ""
     domains = [d for d in next(iter(prompts.values())) if d != "all"]
     lines = [
         "## Other prompts",
