@@ -67,14 +67,15 @@ def export_role(model: PromptableModel, record: ModelRecord, role: str, path: Pa
 
 def _tidy(onnx: Any, path: Path) -> None:
     """The checkpoint's names for initialisers, no paths: the same weights give the same bytes."""
-    graph = onnx.load(str(path))
+    # tensors that the exporter put beside a graph of 2 GB or more stay there
+    graph = onnx.load(str(path), load_external_data=False)
     graph.producer_name, graph.producer_version, graph.doc_string = "samovar-encoders", "", ""
     names = {tensor.name for tensor in graph.graph.initializer}
     renamed = {name: name.removeprefix("model.") for name in names}
     for tensor in graph.graph.initializer:
         tensor.name = renamed[tensor.name]
     _rename(graph.graph, renamed)
-    if path.stat().st_size < 1 << 31 and not list(path.parent.glob(f"{path.stem}*.data")):
+    if not any(tensor.external_data for tensor in graph.graph.initializer):
         onnx.checker.check_model(graph)
     onnx.save(graph, str(path))
 
