@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from samovar_datasets.abdomen import Stroke, rotation
 from samovar_datasets.shapes import Array, Level, Solid, ellipsoid, everywhere, tube, waves
+from samovar_datasets.torso import Stroke, rotation
 
 CLASSES = {
     1: "grey_matter",

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samovar_datasets import abdomen, brain
-from samovar_datasets.abdomen import rotation
 from samovar_datasets.shapes import Canvas, Solid, ellipsoid, waves
+from samovar_datasets.torso import AIR, rotation
 
 _SLAB = 12
 CT_EXTENT = (380.0, 296.0, 300.0)
@@ -104,7 +104,7 @@ def ct_phantom(
     strokes = list(abdomen.Abdomen(rng).strokes())
     image = np.empty(shape, np.int16)
     labels = np.empty(shape, np.uint8)
-    for start, canvas in _slabs(shape, affine, bend, abdomen.AIR):
+    for start, canvas in _slabs(shape, affine, bend, AIR):
         for stroke in strokes:
             canvas.paint(stroke.solid, stroke.value, stroke.label)
         values, truth = canvas.values, canvas.labels
