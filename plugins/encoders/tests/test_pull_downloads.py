@@ -450,6 +450,16 @@ def test_an_archive_gives_its_one_member(server: Files, tmp_path: Path) -> None:
     assert fetch(packed, tmp_path, QUICK).path.read_bytes() == BODY
 
 
+def test_an_archive_that_its_authors_replaced_is_fetched_again(
+    server: Files, tmp_path: Path
+) -> None:
+    server.body = zipped(model=BODY)
+    fetch(source(server, sha256=sha(server.body), unpack="model"), tmp_path, QUICK)
+    server.body = zipped(model=OTHER)
+    new = fetch(source(server, sha256=sha(server.body), unpack="model"), tmp_path, QUICK)
+    assert new.fetched and new.path.read_bytes() == OTHER
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
