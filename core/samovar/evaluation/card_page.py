@@ -168,13 +168,20 @@ def _weak(figures: Row) -> str:
 def _training(facts: Row, curves: str) -> str:
     provenance = facts.get("provenance", {})
     generated = provenance.get("generated", {})
+    stages = [
+        f"`{s['recipe']}` ({s['steps']} steps, {s['minutes']:.0f} min)"
+        for s in provenance.get("stages", [])
+    ]
+    recipe = ", then ".join(stages) or f"`{provenance.get('recipe', '')}`"
     lines = [
         "## Training",
         "",
-        f"From scratch by `{provenance.get('recipe', '')}`, seed {provenance.get('seed', '')}:"
+        f"From scratch by {recipe}, seed {provenance.get('seed', '')}:"
         f" {provenance.get('steps', '?')} steps in {provenance.get('minutes', 0) / 60:.1f} h on"
         f" {provenance.get('hardware', '')}, {provenance.get('date', '')}.",
     ]
+    if provenance.get("note"):
+        lines.append(f"Note: {provenance['note']}.")
     if generated:
         made = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in generated.items())
         lines.append(f"Beside the sets below it saw generated images: {made}.")
