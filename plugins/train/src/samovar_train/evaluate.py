@@ -1,12 +1,13 @@
 """Quick figures while training and after it: pairs sets, the CT volume, the Banepa rows.
 
 Pictures go the host's road: longest side to 512 (Pillow bilinear, which averages when it shrinks),
-padded at the bottom and the right, logits back to the picture's own pixels, threshold 0.
+padded at the bottom and the right, logits back to the picture's own pixels, the model's threshold.
 """
 
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ Array = NDArray[Any]
 class Model(Protocol):
     """Encodes a prepared picture and decodes N prompts; numpy in and out."""
 
+    threshold: float  # logits above it are mask
+
     def encode(self, image: Array) -> tuple[Array, ...]: ...
 
     def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]: ...
@@ -34,7 +37,8 @@ class Model(Protocol):
 class TorchModel:
     """A `Tiny` in evaluation mode (a copy: the original keeps training)."""
 
-    def __init__(self, model: Tiny):
+    def __init__(self, model: Tiny, threshold: float = 0.0):
+        self.threshold = threshold
         self.model = copy.deepcopy(model).eval()
 
     @torch.no_grad()
@@ -54,6 +58,7 @@ class OnnxModel:
     def __init__(self, folder: Path, threads: int = 2):
         import onnxruntime as ort
 
+        self.threshold = json.loads((folder / "bundle.json").read_text())["mask_threshold"]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         self.encoder, self.prompt, self.decoder = (
@@ -132,7 +137,7 @@ class Picture:
             :, :, : self.h, : self.w
         ]
         own = F.interpolate(frame, (self.height, self.width), mode="bilinear", antialias=False)
-        return (own[:, 0] > 0).numpy(), quality[np.arange(n), best], chosen
+        return (own[:, 0] > self.model.threshold).numpy(), quality[np.arange(n), best], chosen
 
 
 def dice(a: Array, b: Array) -> float:

@@ -183,6 +183,18 @@ def average_gradients(model: Tiny, processes: int) -> None:
         p.grad = g
 
 
+def start_from(model: Tiny, checkpoint: Path) -> None:
+    """Take the averaged weights of another run; layers that it lacks keep their own.
+
+    Raises ValueError where the checkpoint has layers that the model lacks.
+    """
+    state = torch.load(checkpoint, weights_only=True)["ema"]
+    unknown = sorted(set(state) - set(model.state_dict()))
+    if unknown:
+        raise ValueError(f"{checkpoint} is of another model: it has {unknown[:3]}")
+    model.load_state_dict(state, strict=False)
+
+
 def agreed_minutes(minutes: float) -> float:
     """The clock of rank 0, in every process."""
     if not torch.distributed.is_initialized():
@@ -211,6 +223,8 @@ def train(
         rank,
     )
     model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.init is not None:
+        start_from(model, recipe.init)
     twin = copy.deepcopy(model)
     optimiser = optimiser_of(model, recipe)
     checkpoint = recipe.run / "last.pt"

@@ -19,6 +19,7 @@ class Recipe:
       to the bit; one that ends by steps is
     - `sizes`: `[[first share of the steps, frame side or sides to draw from], …]`
     - `images`: pictures a step, over all `processes`, each of which takes `threads` threads
+    - `init`: a checkpoint whose averaged weights a new run starts from
     - `weights`: how often each source of the pack is drawn (`default` for the rest)
     - `scenes`: how many generated scenes of each kind the pack holds
     """
@@ -29,6 +30,7 @@ class Recipe:
     pack: Path
     run: Path
     data: Path | None = None
+    init: Path | None = None
     images: int = 10
     prompts: int = 5
     rate: float = 1.5e-3
@@ -64,7 +66,7 @@ def load_recipe(path: str | Path) -> Recipe:
     missing = [k for k in ("name", "seed", "steps", "pack", "run") if k not in raw]
     if missing:
         raise ValueError(f"{path}: missing keys {missing}")
-    for key in ("pack", "run", "data"):
+    for key in ("pack", "run", "data", "init"):
         if raw.get(key) is not None:
             raw[key] = root / raw[key]
     if "sizes" in raw:

@@ -13,7 +13,7 @@ from samovar_train.data.catalogue import shared_data
 from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.packing import Item, Pack, write_pack
 from samovar_train.data.pseudo import even_regions
-from samovar_train.data.sections import ct_section
+from samovar_train.data.sections import crescent_section, ct_section
 from samovar_train.data.sources import banepa_items, pair_items, volume_items
 
 CT_SETS = frozenset(
@@ -56,6 +56,7 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
         "generated_aerial": aerial_scene,
         "generated_blobs": blob_scene,
         "generated_echoes": echo_scene,
+        "generated_crescents": crescent_section,
     }
     for number, (name, make) in enumerate(makers.items()):
         for i in range(scenes.get(name, 0)):

@@ -85,8 +85,27 @@ def organ(
     return part
 
 
-def ct_section(rng: np.random.Generator) -> Item:
-    """An axial abdominal or thoracic section in a random window, 96 to 288 pixels wide."""
+def crescent(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+) -> NDArray[np.bool_]:
+    """An organ that bends around its neighbours: its box holds more of them than of itself."""
+    big = (radii[0] * rng.uniform(1.0, 1.5), radii[1] * rng.uniform(1.0, 1.4))
+    part = blob(rng, shape, centre, big, rng.normal(0, 0.5), rng.uniform(1.8, 2.6), 0.2)
+    inward = np.sign(shape[1] / 2 - centre[1])
+    shift = (rng.normal(0, 0.6) * big[0], inward * rng.uniform(0.3, 0.9) * big[1])
+    hollow = (big[0] * rng.uniform(0.6, 1.05), big[1] * rng.uniform(0.5, 0.95))
+    inner = (centre[0] + shift[0], centre[1] + shift[1])
+    return part & ~blob(rng, shape, inner, hollow, rng.normal(0, 0.5), 2, 0.2)
+
+
+def ct_section(rng: np.random.Generator, crescents: bool = False) -> Item:
+    """An axial abdominal or thoracic section in a random window, 96 to 288 pixels wide.
+
+    With `crescents` it is abdominal, and liver, spleen and stomach bend around their neighbours.
+    """
     width = int(np.exp(rng.uniform(np.log(96), np.log(288))))
     height = int(width * rng.uniform(0.7, 1.0))
     shape = (height, width)
@@ -102,7 +121,7 @@ def ct_section(rng: np.random.Generator) -> Item:
     cavity = blob(rng, shape, (cy, cx), (ry * inner_share, rx * inner_share), 0, 2.2, 0.08) & muscle
     hu[cavity] = rng.uniform(-110, -60) + 25 * smooth_noise(rng, shape, width / 20)[cavity]
     labels = np.zeros(shape, np.int32)
-    thorax, plain = rng.random() < 0.2, rng.random() < 0.45
+    thorax, plain = rng.random() < 0.2 and not crescents, rng.random() < 0.45
     if not thorax and rng.random() < 0.25:  # the lungs' base around the dome of the liver
         base = (
             blob(
@@ -141,7 +160,10 @@ def ct_section(rng: np.random.Generator) -> Item:
     canal = blob(rng, shape, (vy + 1.1 * vr, vx), (0.36 * vr, 0.42 * vr), 0)
     flip = bool(rng.random() < 0.5)
     drawn = []
-    for name in rng.permutation(names):
+    order = [str(n) for n in rng.permutation(names)]
+    if crescents:  # the bent ones first: neighbours fill their hollows
+        order.sort(key=lambda n: n not in ("liver", "spleen", "stomach"))
+    for name in order:
         if rng.random() < 0.15:
             continue
         oy, ox, sy, sx, mean, spread = ORGANS[str(name)]
@@ -153,7 +175,13 @@ def ct_section(rng: np.random.Generator) -> Item:
         radii = (sy * ry * scale * rng.uniform(0.8, 1.25), sx * rx * scale * rng.uniform(0.8, 1.25))
         if plain:
             mean, spread = UNENHANCED[str(name)]
-        part = organ(rng, str(name), shape, centre, radii) & cavity & (labels == 0)
+        bent = crescents and name in ("liver", "spleen", "stomach") and rng.random() < 0.85
+        part = (
+            crescent(rng, shape, centre, radii)
+            if bent
+            else organ(rng, str(name), shape, centre, radii)
+        )
+        part &= cavity & (labels == 0)
         if part.sum() < 12:
             continue
         value = rng.normal(mean, spread)
@@ -220,3 +248,10 @@ def ct_section(rng: np.random.Generator) -> Item:
     image = (np.clip((hu - (level - window / 2)) / window, 0, 1) * 255).astype(np.uint8)
     numbered, table = number_objects(labels, instances=True)
     return Item("generated_ct", "", image, numbered, table, "medical", "synthetic")
+
+
+def crescent_section(rng: np.random.Generator) -> Item:
+    """A section whose large organs bend around their neighbours."""
+    item = ct_section(rng, crescents=True)
+    item.source = "generated_crescents"
+    return item

@@ -57,6 +57,27 @@ class TwoWayBlock(nn.Module):
         return tokens, image
 
 
+class Neighbourhood(nn.Module):
+    """Residual bottleneck at stride 16: each prompt's own picture, seen by convolutions.
+
+    Attention tells which cells are alike; what is inside and connected is a matter of neighbours.
+    The last layer starts at zero, so that the block can join a trained decoder.
+    """
+
+    def __init__(self, dim: int, inner: int = 64):
+        super().__init__()
+        self.reduce = nn.Conv2d(dim, inner, 1)
+        self.near = nn.Conv2d(inner, inner, 3, 1, 1)
+        self.far = nn.Conv2d(inner, inner, 3, 1, 2, dilation=2)
+        self.expand = nn.Conv2d(inner, dim, 1)
+        nn.init.zeros_(self.expand.weight)
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.near(F.relu(self.reduce(x))))
+        return x + self.expand(F.relu(y + self.far(y)))
+
+
 class MaskDecoder(nn.Module):
     """Embedding, taps and prompt embeddings → masks and their predicted quality.
 
@@ -78,6 +99,7 @@ class MaskDecoder(nn.Module):
         self.blocks = nn.ModuleList([TwoWayBlock(dim, inner, heads, 2 * dim) for _ in range(2)])
         self.final = Attention(dim, inner, heads)
         self.norm = nn.LayerNorm(dim)
+        self.neighbourhood = Neighbourhood(dim)
         self.up8 = nn.ConvTranspose2d(dim, tap8, 2, 2)
         self.mix8 = nn.Conv2d(tap8, tap8, 3, 1, 1)
         self.up4 = nn.ConvTranspose2d(tap8, tap4, 2, 2)
@@ -110,6 +132,7 @@ class MaskDecoder(nn.Module):
             tokens, image = block(tokens, image, tpe, ipe)
         tokens = self.norm(tokens + self.final(tokens + tpe, image + ipe, image))
         fused = image.transpose(1, 2).reshape(n, self.dim, h, w)
+        fused = self.neighbourhood(fused)
         up = F.relu(self.up8(fused) + features_s8)  # (N, tap8, 2h, 2w)
         up = F.relu(up + self.mix8(up))
         fine = self.fine(dense_embeddings)  # (N, tap4, 4h, 4w)
