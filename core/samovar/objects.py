@@ -99,17 +99,22 @@ class Objects:
     def labels(self, region: Region | None = None) -> NDArray[np.unsignedinteger[Any]]:
         """Label image of ``region`` (default: everything), array order, 0 = background.
 
-        Where objects overlap, the one with the higher score shows, then the lower id.
+        Where objects overlap the smaller one shows: a lesion in its organ, and the organ itself
+        where the mask of a neighbour leaks into it. Of equally large ones the higher score does.
         """
         region = region if region is not None else self.grid.region
         image = np.zeros(region.shape, dtype=self.label_dtype)
-        for item in sorted(self.items, key=lambda o: (o.score, -o.id)):
+        for item in self.largest_first():
             common = item.region.intersect(region)
             if common.empty:
                 continue
             inside = item.mask[common.within(item.region)]
             image[common.within(region)][inside] = item.id
         return image
+
+    def largest_first(self) -> list[SegmentedObject]:
+        """The order of painting: what comes later covers what came before."""
+        return sorted(self.items, key=lambda o: (-o.pixels, o.score, -o.id))
 
     def table(self) -> list[dict[str, Any]]:
         """One row an object: id, name, class, score, uncertainty, sizes, bounds, attributes.

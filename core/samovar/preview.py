@@ -73,7 +73,7 @@ def _thumbnail_labels(
     """Labels at the preview's resolution, object by object: no full-size label image."""
     labels = np.zeros(size, dtype=objects.label_dtype)
     factors = [n / full for n, full in zip(size, grid.shape, strict=True)]
-    for item in sorted(objects, key=lambda o: o.score):
+    for item in objects.largest_first():
         if item.empty:
             continue
         mask, picks, block = item.mask, [], []

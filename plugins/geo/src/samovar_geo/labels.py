@@ -27,7 +27,7 @@ class LabelGeoTiff:
         """The label image in the raster's own transform and CRS.
 
         Tiled, deflated, nodata 0, uint8, 16 or 32 as the ids need; memory does not grow with the
-        raster. Where objects overlap, the one with the higher score shows.
+        raster. Where objects overlap, the smaller one shows.
 
         Raises:
             OSError: the disk is full or the file cannot be written.
