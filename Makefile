@@ -11,7 +11,7 @@ OUT ?= demo-output
 
 SEGMENT := -e . -e plugins/laptop -e plugins/medical -e plugins/geo -e plugins/selfprompt -e datasets
 EVERYTHING := -e ".[dev]" -e plugins/laptop -e plugins/medical -e plugins/geo \
-	-e plugins/selfprompt -e datasets -e "plugins/train[data]" -e plugins/encoders
+	-e plugins/selfprompt -e datasets -e "plugins/train[data]" -e "plugins/encoders[torch]"
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml) datasets/pyproject.toml constraints/cpu.txt
 
 .PHONY: demo install test test-all lint bench card parity docs clean
