@@ -26,6 +26,12 @@ def shared() -> Path:
     return place
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consents and downloads of whoever runs the tests stay out of them."""
+    monkeypatch.setenv("SAMOVAR_CACHE", str(tmp_path_factory.getbasetemp() / "samovar-cache"))
+
+
 class Site:
     """A folder on the path into which made-up distributions are installed."""
 

@@ -67,6 +67,7 @@ class Model:
             "name": self.name,
             "version": self.bundle.version if self.bundle else "",
             "weights_sha256": self.weights_hash,
+            "mask_threshold": self.bundle.mask_threshold if self.bundle else None,
             "licence": _licences(self.spec, self.bundle),
             "encode_size": list(self.encoder.preparation.encode_size),
             "prompt_kinds": sorted(self.decoder.prompt_kinds),
