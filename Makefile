@@ -46,6 +46,11 @@ card: $(VENV)/.everything
 parity: $(VENV)/.everything
 	$(PY) -m pytest plugins/encoders -m "not weights" -k parity
 
+docs: $(VENV)/.everything
+	$(PY) -m samovar_datasets pictures -o docs/pictures
+	$(PY) -m samovar_encoders.table > docs/models.md
+	$(PY) -m samovar.evaluation.card --page
+
 clean:
 	rm -rf $(OUT) build .pytest_cache .mypy_cache .ruff_cache
 

@@ -1,4 +1,4 @@
-"""The registry as a Markdown table: ``python -m samovar_encoders.table > MODELS.md``."""
+"""The registry as a Markdown table: ``python -m samovar_encoders.table > docs/models.md``."""
 
 from __future__ import annotations
 
