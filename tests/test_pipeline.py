@@ -183,3 +183,17 @@ def test_progress_ends_at_the_total_and_cancel_stops():
     token.cancel()
     with pytest.raises(Cancelled):
         segment_image(job(image, prompts=boxes_of(labels), cancel=token))
+
+
+def test_a_cache_that_is_shared_never_mixes_up_images_or_intensities():
+    cache = EmbeddingCache()
+    first, second = balls(), balls()[:, ::-1].copy()
+    grid = Grid(first.shape, np.eye(4), Frame.lps())
+    for labels in (first, second):
+        items = segment_image(job(ArrayImage(labels, grid), prompts=boxes_of(labels), cache=cache))
+        assert np.array_equal(Objects(grid, items).labels(), labels)
+    image, model = ArrayImage(first, grid), OracleModel()
+    for window in ("L127.5W255", "L100W255"):
+        step = choose_intensity(image, "gray", [window])
+        segment_image(Job(image, model, step, boxes_of(first), cache=cache))
+    assert model.encoded == 2 * first.any(axis=(1, 2)).sum()

@@ -16,6 +16,7 @@ def test_the_python_example_runs(tmp_path):
         pytest.importorskip(plugin)
     import nibabel
     import numpy as np
+
     from samovar_datasets.phantoms import ct_phantom
 
     phantom = ct_phantom(1, (78, 160, 190))

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from samovar.embedding import Embedding
+from samovar.image import Image
+from samovar.intensity import Intensity
+from samovar.view import View
+
+
+_tokens: WeakKeyDictionary[Image, int] = WeakKeyDictionary()
+_numbers = itertools.count()
+
+
+def cache_key(weights: str, image: Image, intensity: Intensity, view: View) -> str:
+    """Names one embedding: same weights, same opened image, same intensity step, same pixels."""
+    token = _tokens.setdefault(image, next(_numbers))
+    limits = [(s.channel, s.low, s.high) for s in intensity.channels]
+    return f"{weights}:{token}:{limits}:{view.region}:{view.size}"
 
 
 class EmbeddingCache:

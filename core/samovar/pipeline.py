@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from samovar.cache import EmbeddingCache
+from samovar.cache import EmbeddingCache, cache_key
 from samovar.embedding import Embedding
 from samovar.errors import PluginError, PromptError, UsageError
 from samovar.executor import CancelToken, Progress, ProgressCallback, run
@@ -160,7 +160,7 @@ def run_steps(
         return _Seen(step, job.intensity.apply(view.squeeze(block)))
 
     def encode(seen: _Seen) -> _Seen:
-        key = f"{job.model.weights_hash}:{seen.step.view.key}:{seen.step.view.region}"
+        key = cache_key(job.model.weights_hash, job.image, job.intensity, seen.step.view)
         embedding = job.cache.get(key) if job.cache is not None else None
         if embedding is None:
             embedding = job.model.encode([seen.picture])[0]
