@@ -17,7 +17,6 @@ from samovar.image import Image
 from samovar.intensity import Intensity
 from samovar.view import View
 
-
 _tokens: WeakKeyDictionary[Image, int] = WeakKeyDictionary()
 _numbers = itertools.count()
 
