@@ -18,8 +18,8 @@ def samovar_prompt_generators() -> list[PromptGeneratorSpec]:
             code_licence="Apache-2.0",
             options=(
                 OptionSpec("--points", "points along the longer side of a view", int, 16),
-                OptionSpec("--quality", "least predicted IoU of a mask that is kept", float, 0.7),
-                OptionSpec("--stability", "least stability of a mask that is kept", float, 0.8),
+                OptionSpec("--quality", "least predicted IoU of a mask that is kept", float, 0.6),
+                OptionSpec("--stability", "least stability of a mask that is kept", float, 0.5),
                 OptionSpec("--suppress", "IoU above which the worse mask goes", float, 0.5),
                 OptionSpec("--largest", "largest share of a view that a mask may fill", float, 0.5),
                 OptionSpec("--smallest", "least pixels of a mask", int, 25),

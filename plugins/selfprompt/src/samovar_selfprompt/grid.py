@@ -33,8 +33,8 @@ class GridGenerator:
     def __init__(
         self,
         points: int = 16,
-        quality: float = 0.7,
-        stability: float = 0.8,
+        quality: float = 0.6,
+        stability: float = 0.5,
         suppress: float = 0.5,
         largest: float = 0.5,
         smallest: int = 25,
