@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from oracle import OracleModel
+from samovar import api
 from samovar.cache import EmbeddingCache
 from samovar.errors import Cancelled, PluginError, PromptError, UsageError
 from samovar.executor import CancelToken
@@ -197,3 +198,15 @@ def test_a_cache_that_is_shared_never_mixes_up_images_or_intensities():
         step = choose_intensity(image, "gray", [window])
         segment_image(Job(image, model, step, boxes_of(first), cache=cache))
     assert model.encoded == 2 * first.any(axis=(1, 2)).sum()
+
+
+def test_a_file_that_was_opened_here_is_closed_whatever_goes_wrong(monkeypatch):
+    image = ArrayImage(balls())
+    closed = []
+    monkeypatch.setattr(image, "close", lambda: closed.append(True))
+    monkeypatch.setattr("samovar.api.open_image", lambda path: image)
+    with pytest.raises(PromptError):
+        api.segment("ct.nii.gz", boxes=[(5, 5, 5, 1, 1, 1)], model=OracleModel())
+    assert closed == [True]
+    api.segment(image, boxes=[(1, 1, 1, 9, 9, 9)], model=OracleModel())
+    assert closed == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from samovar.formats import open_image, read_prompts
 from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.manifest import build_manifest
-from samovar.models import Model
 from samovar.models import load_model as load_model
 from samovar.objects import Objects
 from samovar.pipeline import Job, PipelineModel, segment_image
@@ -104,35 +104,30 @@ def segment(
         InputError, PromptError, UsageError, BundleError: nothing was done.
         Cancelled: the token was set.
     """
-    opened = image if isinstance(image, Image) else open_image(str(image))
-    asked = _prompts(opened, boxes, points, prompts, space)
-    if (asked is None) == (auto is None):
-        raise UsageError(
-            "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
-            + ("not both" if auto else "one of the two is needed")
-        )
-    intensity = choose_intensity(opened, modality, window)
-    generator = None
-    if auto is not None:
-        spec = registry().find("prompt-generator", auto)
-        generator = registry().load(spec, **(auto_options or {}))
-    loaded: Model | None = None
-    if isinstance(model, str | Path):
-        loaded = load_model(
-            model, runtime=runtime, precision=precision, threads=threads, device=device,
-            accept_license=tuple(accept_license),
-        )
-        model = loaded
-    job = Job(opened, model, intensity, asked, generator, cache, cancel, progress)
-    try:
+    with ExitStack() as ours:
+        if not isinstance(image, Image):
+            image = ours.enter_context(open_image(str(image)))
+        asked = _prompts(image, boxes, points, prompts, space)
+        if (asked is None) == (auto is None):
+            raise UsageError(
+                "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
+                + ("not both" if auto else "one of the two is needed")
+            )
+        intensity = choose_intensity(image, modality, window)
+        generator = None
+        if auto is not None:
+            spec = registry().find("prompt-generator", auto)
+            generator = registry().load(spec, **(auto_options or {}))
+        if isinstance(model, str | Path):
+            loaded = load_model(
+                model, runtime=runtime, precision=precision, threads=threads, device=device,
+                accept_license=tuple(accept_license),
+            )
+            model = ours.enter_context(closing(loaded))
+        job = Job(image, model, intensity, asked, generator, cache, cancel, progress)
         items = segment_image(job)
-    finally:
-        if loaded is not None:
-            loaded.close()
-        if opened is not image:
-            opened.close()
-    record = build_manifest(opened, intensity, model.describe(), asked, auto)
-    return Objects(opened.grid, items, record, opened)
+        record = build_manifest(image, intensity, model.describe(), asked, auto)
+    return Objects(image.grid, items, record, image)
 
 
 def _named(given: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from samovar.masks import Masks, PixelMask
 from samovar.objects import SegmentedObject
 from samovar.plans import Step, extent, plan_slices, plan_tiles
 from samovar.prompts import Prompt, Prompts
-from samovar.propagation import Propagation, by_id
+from samovar.propagation import Propagation
 from samovar.protocols import Context, Decoder, PromptGenerator
 from samovar.view import View
 
@@ -112,7 +112,7 @@ def _plan(job: Job) -> tuple[list[Step], Ask, Learn, Needed]:
         axis = grid.slice_axis()
         if job.prompts is None:
             return plan_slices(grid, None, axis), _nothing, _keep_all, _always
-        prompts = by_id(job.prompts)
+        prompts = job.prompts.by_id()
         extents = {id: extent(p, grid, axis) for id, p in prompts.items()}
         follow = Propagation(
             grid, axis, prompts, extents, uses_mask="mask" in job.model.decoder.prompt_kinds
@@ -121,7 +121,7 @@ def _plan(job: Job) -> tuple[list[Step], Ask, Learn, Needed]:
         return plan_slices(grid, follow.extents, axis), follow.ask, follow.learn, follow.needed
     if job.prompts is None:
         return plan_tiles(grid, None), _nothing, _keep_all, _always
-    prompts = by_id(job.prompts)
+    prompts = job.prompts.by_id()
     steps = plan_tiles(grid, list(prompts.values()))
 
     def ask(step: Step) -> Prompts:

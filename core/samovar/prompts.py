@@ -91,6 +91,10 @@ class Prompts:
     def kinds(self) -> frozenset[str]:
         return frozenset().union(*(p.kinds for p in self.objects))
 
+    def by_id(self) -> dict[int, Prompt]:
+        """The prompts by the number of their object."""
+        return {p.id: p for p in self.objects}
+
     def to_index(self, grid: Grid) -> Prompts:
         """The same prompts in index coordinates of ``grid``.
 

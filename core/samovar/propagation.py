@@ -11,7 +11,6 @@ probed with the box alone; the best is the one whose mask is sure, steady and fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -177,7 +176,3 @@ def _continues(before: PixelMask | None, mask: PixelMask) -> bool:
     areas = np.count_nonzero(before.inside), np.count_nonzero(mask.inside)
     both, _ = overlap(before, mask)
     return bool(both >= ENDED * min(areas) and areas[1] <= GROWN * areas[0] + 50)
-
-
-def by_id(prompts: Iterable[Prompt]) -> dict[int, Prompt]:
-    return {p.id: p for p in prompts}

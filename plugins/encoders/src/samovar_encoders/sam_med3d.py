@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import PromptableModel
-from .sam.layers import MLP, TransformerMLP
+from .sam.layers import MLP, LayerNorm2d, TransformerMLP
 from .sam.mask_decoder import MaskDecoder
 from .sam.prompt_encoder import PAD
 from .sam.transformer import TwoWayTransformer, as_tokens
@@ -23,20 +23,11 @@ from .vit import relative_table
 DIM = 384
 
 
-class LayerNorm3d(nn.Module):
+class LayerNorm3d(LayerNorm2d):
     """LayerNorm over the channels of ``(B, C, D, H, W)``."""
 
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.eps = eps
-
     def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(1, keepdim=True)
-        variance = (x - mean).pow(2).mean(1, keepdim=True)
-        x = (x - mean) / torch.sqrt(variance + self.eps)
-        return self.weight[:, None, None, None] * x + self.bias[:, None, None, None]
+        return super().forward(x.flatten(2, 3)).unflatten(2, x.shape[2:4])  # (B, C, D·H, W) inside
 
 
 class RelativeAttention3d(nn.Module):
