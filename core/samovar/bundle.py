@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from samovar.bundle_files import (
     safe_name,
     sha256_of,
 )
+from samovar.bundle_precisions import Gate, PrecisionGraphs, parse_precisions
 from samovar.errors import BundleError, OutputError
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.selection import Selection
@@ -42,7 +43,8 @@ class Bundle:
     """A model's record, as ``bundle.json`` has it. Sizes are rows, columns.
 
     ``roles`` map ``encoder`` and either ``prompt_encoder`` with ``mask_decoder``, or the classic
-    single ``decoder``, to files. ``files`` lists every file that any of them needs.
+    single ``decoder``, to files: the graphs in ``precision``. ``precisions`` has graphs of the same
+    model in others. ``files`` lists every file that any of them needs.
     """
 
     name: str
@@ -61,6 +63,9 @@ class Bundle:
     max_points: int | None = None
     modalities: tuple[str, ...] = ()
     precision: str = "fp32"
+    precisions: Mapping[str, PrecisionGraphs] = field(default_factory=dict)
+    gate: Gate | None = None
+    """Of ``precision``, where it had to pass one."""
     parameters: int | None = None
     encoder_gmac: float | None = None
     code_licence: str = ""
@@ -115,6 +120,7 @@ class Bundle:
     def document(self) -> dict[str, Any]:
         """What ``bundle.json`` holds, further fields aside; :meth:`from_document` reads it back."""
         p, r, n = self.preparation, self.preparation.resize, self.preparation.normalisation
+        further = {name: graphs.document() for name, graphs in self.precisions.items()}
         return {
             "schema": SCHEMA,
             "name": self.name,
@@ -141,6 +147,8 @@ class Bundle:
             "prompts": {"kinds": list(self.prompt_kinds), "max_points": self.max_points},
             "modalities": list(self.modalities),
             "precision": self.precision,
+            **({"precisions": further} if further else {}),
+            **({} if self.gate is None else {"gate": self.gate.document()}),
             "parameters": self.parameters,
             "encoder_gmac": self.encoder_gmac,
             "licence": {"code": self.code_licence, "weights": self.weights_licence},
@@ -151,8 +159,12 @@ class Bundle:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 over the names and hashes of all files: changes when any weight does."""
-        lines = (f"{name} {self.files[name].sha256}\n" for name in sorted(self.files))
+        """SHA-256 over the names and hashes of all files: changes when any weight does.
+
+        Graphs of other precisions do not count: adding them to a bundle leaves its hash alone.
+        """
+        others = self._graphs_of_others()
+        lines = (f"{n} {f.sha256}\n" for n, f in sorted(self.files.items()) if n not in others)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
@@ -168,6 +180,41 @@ class Bundle:
                 f"it has {', '.join(self.roles)}"
             )
         return self.folder / self.roles[role]
+
+    @property
+    def precision_names(self) -> tuple[str, ...]:
+        """Every precision that it can run in, its own first."""
+        return self.precision, *self.precisions
+
+    def in_precision(self, name: str) -> Bundle:
+        """The same model with the graphs of one precision as its own, and no others.
+
+        Raises:
+            BundleError: the bundle has none of that precision.
+        """
+        files = {n: f for n, f in self.files.items() if n not in self._graphs_of_others()}
+        if name == self.precision:
+            return replace(self, files=files, precisions={})
+        if name not in self.precisions:
+            raise BundleError(
+                f"{self.folder / FILE_NAME}: model {self.name!r} has "
+                f"{', '.join(self.precision_names)}, not {name}"
+            )
+        chosen = self.precisions[name]
+        roles = {**self.roles, **chosen.roles}
+        unused = (set(self.roles.values()) | self._graphs_of_others()) - set(roles.values())
+        return replace(
+            self,
+            roles=roles,
+            files={n: f for n, f in self.files.items() if n not in unused},
+            precision=name,
+            precisions={},
+            gate=chosen.gate,
+        )
+
+    def _graphs_of_others(self) -> set[str]:
+        named = {file for graphs in self.precisions.values() for file in graphs.roles.values()}
+        return named - set(self.roles.values())
 
     def verify(self) -> None:
         """Check every file. Raises BundleError as :meth:`load` does."""
@@ -216,6 +263,7 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
     encode_size = fields.pair("encode_size")
     embedding, prompts = fields.object("embedding"), fields.object("prompts")
     licence = fields.object("licence")
+    precision = fields.text("precision", "fp32")
     preparation = Preparation(
         encode_size,
         fields.pair("prompt_frame", encode_size),
@@ -240,7 +288,9 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
         prompt_kinds=prompts.names("kinds", Bundle.prompt_kinds),
         max_points=prompts.optional_integer("max_points"),
         modalities=fields.names("modalities", ()),
-        precision=fields.text("precision", "fp32"),
+        precision=precision,
+        precisions=parse_precisions(fields, precision, roles, files),
+        gate=Gate.parse(fields.object("gate")) if "gate" in fields.document else None,
         parameters=fields.optional_integer("parameters"),
         encoder_gmac=fields.optional_number("encoder_gmac"),
         code_licence=licence.text("code", ""),

@@ -50,6 +50,12 @@ class Fields:
             raise self._wrong(key, value, "a whole number")
         return value
 
+    def flag(self, key: str) -> bool:
+        value = self.value(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
     def number(self, key: str, default: float) -> float:
         value = self.value(key, default)
         good = isinstance(value, int | float) and not isinstance(value, bool)

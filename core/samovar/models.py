@@ -135,11 +135,12 @@ class _Options:
 def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
     source = bundle.folder / FILE_NAME
     precision = bundle.precision if options.precision == "auto" else options.precision
-    if precision != bundle.precision:
+    if precision not in bundle.precision_names:
         raise UsageError(
-            f"{source}: model {bundle.name!r} has precision {bundle.precision}, "
+            f"{source}: model {bundle.name!r} has precision {', '.join(bundle.precision_names)}, "
             f"not {precision}: leave --precision at auto"
         )
+    bundle = bundle.in_precision(precision)
     suffixes = sorted({Path(name).suffix.lower() for name in bundle.roles.values()})
     chosen = choose_runtime(options.runtime, precision, suffixes)
     machine: Runtime = registry().load(chosen)
