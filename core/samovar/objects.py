@@ -38,6 +38,8 @@ class SegmentedObject:
     measures: Mapping[str, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     review: str = "unreviewed"
+    key: str = ""
+    """Name made of where it lies, the same whatever the extent; empty for prompted objects."""
 
     @classmethod
     def from_mask(cls, id: int, mask: PixelMask, **fields: Any) -> SegmentedObject:
@@ -57,6 +59,22 @@ class SegmentedObject:
     @property
     def empty(self) -> bool:
         return self.region.empty
+
+    def window(self, region: Region) -> NDArray[np.bool_]:
+        """The mask inside ``region``, shaped as it; False beyond the object's bounds."""
+        inside = np.zeros(region.shape, dtype=bool)
+        common = self.region.intersect(region)
+        if not common.empty:
+            inside[common.within(region)] = self.mask[common.within(self.region)]
+        return inside
+
+    def pieces(self) -> Iterator[PixelMask]:
+        """Masks that share no pixel and together are the object: one, or many of a large one.
+
+        Whoever walks an object piece by piece needs no more memory for a river than for a roof.
+        """
+        if not self.empty:
+            yield PixelMask(self.region, self.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +126,7 @@ class Objects:
             common = item.region.intersect(region)
             if common.empty:
                 continue
-            inside = item.mask[common.within(item.region)]
-            image[common.within(region)][inside] = item.id
+            image[common.within(region)][item.window(common)] = item.id
         return image
 
     def largest_first(self) -> list[SegmentedObject]:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.embedding import Embedding
+from samovar.grid import Grid
 from samovar.image import Image
 from samovar.masks import Masks
-from samovar.objects import Objects
+from samovar.objects import Objects, SegmentedObject
 from samovar.prompts import Prompts
 from samovar.view import View
 
@@ -174,4 +175,54 @@ class Writer(Protocol):
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
         """Writes to ``path``, a temporary name with the right suffix that the host then renames."""
+        ...
+
+
+@dataclass(frozen=True)
+class StreamHead:
+    """What is known of a run before its first object."""
+
+    grid: Grid
+    provenance: Mapping[str, Any]
+    attributes: tuple[str, ...] = ()
+    """Names of the prompts' attributes, in the order of their first appearance."""
+    highest_id: int | None = None
+    """No object has a greater id; None when that is not known yet."""
+    semantic: bool = False
+    """Ids are classes, and several objects may share one."""
+
+
+class ObjectSink(Protocol):
+    """An open output that takes objects as they leave the frontier.
+
+    All calls come from one thread. After :meth:`close` or :meth:`abort` none follows.
+    """
+
+    def add(self, item: SegmentedObject) -> None:
+        """One finished object. Objects come in an order that geometry alone decides."""
+        ...
+
+    def advance(self, row: int) -> None:
+        """No object that comes later has a pixel in an array row before ``row``."""
+        ...
+
+    def close(self) -> None:
+        """Everything was added: finish the file."""
+        ...
+
+    def abort(self) -> None:
+        """The run failed or was cancelled: let go of the file; the host removes it."""
+        ...
+
+
+@runtime_checkable
+class StreamWriter(Protocol):
+    """A Writer that does not need all objects at once; memory stays flat in the scene's size.
+
+    Optional: a writer without ``stream`` is given all objects at the end. A streamed file has the
+    bytes that :meth:`Writer.write` would give for the same objects in the same order.
+    """
+
+    def stream(self, head: StreamHead, path: Path, image: Image, **options: Any) -> ObjectSink:
+        """Opens ``path``, a temporary name with the right suffix that the host then renames."""
         ...
