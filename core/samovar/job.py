@@ -1,0 +1,47 @@
+"""Job: all that one segmentation is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.cache import EmbeddingCache
+from samovar.embedding import Embedding
+from samovar.executor import CancelToken, ProgressCallback
+from samovar.image import Image
+from samovar.intensity import Intensity
+from samovar.prompts import Prompts
+from samovar.protocols import Decoder, PromptGenerator
+
+
+class PipelineModel(Protocol):
+    """What the pipeline needs of a model (``samovar.models.Model`` has it)."""
+
+    @property
+    def decoder(self) -> Decoder: ...
+
+    @property
+    def weights_hash(self) -> str: ...
+
+    def encode(self, pictures: Sequence[NDArray[np.float32]]) -> list[Embedding]: ...
+
+    def describe(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All that one segmentation is about."""
+
+    image: Image
+    model: PipelineModel
+    intensity: Intensity
+    prompts: Prompts | None = None
+    """In index coordinates, checked; None with a generator."""
+    generator: PromptGenerator | None = None
+    cache: EmbeddingCache | None = None
+    cancel: CancelToken | None = None
+    progress: ProgressCallback | None = None
