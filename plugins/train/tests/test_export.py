@@ -1,4 +1,4 @@
-"""The three graphs say what torch says, for any number of prompts and points, always alike."""
+"""The graphs say what torch says, for any number of prompts and points, always alike."""
 
 from __future__ import annotations
 

@@ -108,9 +108,9 @@ def test_corrective_point_lies_in_the_error() -> None:
     coords, labels = corrective_points(logits, target, torch.Generator().manual_seed(0))
     assert labels.flatten().tolist() == [1, 0]
     x, y = coords[0, 0].tolist()
-    assert 32 <= x < 64 and 32 <= y < 64
+    assert 8 <= x < 16 and 8 <= y < 16
     x, y = coords[1, 0].tolist()
-    assert 104 <= x < 120 and 104 <= y < 120
+    assert 26 <= x < 30 and 26 <= y < 30
 
 
 def test_loss_prefers_the_right_mask_whatever_its_size() -> None:

@@ -19,9 +19,11 @@ from torch.nn import functional as F
 
 from samovar_train.data.catalogue import PairSet, pair_sets
 from samovar_train.data.sources import read_pair
+from samovar_train.model.region import GRID, window_of
 from samovar_train.model.tiny import FRAME, Tiny, normalise
 
 Array = NDArray[Any]
+TAPS = ("image_embeddings", "features_s8", "features_s4")
 
 
 class Model(Protocol):
@@ -32,6 +34,10 @@ class Model(Protocol):
     def encode(self, image: Array) -> tuple[Array, ...]: ...
 
     def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]: ...
+
+    def decode_region(
+        self, taps: tuple[Array, ...], prompts: dict[str, Array]
+    ) -> tuple[Array, Array]: ...
 
 
 class TorchModel:
@@ -51,6 +57,15 @@ class TorchModel:
         masks, quality = self.model.decode(tuple(torch.from_numpy(t) for t in taps), tensors)  # type: ignore[arg-type]
         return masks.numpy(), quality.numpy()
 
+    @torch.no_grad()
+    def decode_region(
+        self, taps: tuple[Array, ...], prompts: dict[str, Array]
+    ) -> tuple[Array, Array]:
+        masks, quality = self.model.decoder_roi(
+            *(torch.from_numpy(t) for t in taps), *(torch.from_numpy(p) for p in prompts.values())
+        )
+        return masks.numpy(), quality.numpy()
+
 
 class OnnxModel:
     """The exported bundle in ONNX Runtime."""
@@ -61,26 +76,30 @@ class OnnxModel:
         self.threshold = json.loads((folder / "bundle.json").read_text())["mask_threshold"]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        self.encoder, self.prompt, self.decoder = (
+        self.encoder, self.prompt, self.decoder, self.region = (
             ort.InferenceSession(
                 str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"]
             )
-            for n in ("encoder", "prompt_encoder", "mask_decoder")
+            for n in ("encoder", "prompt_encoder", "mask_decoder", "decoder_roi")
         )
 
     def encode(self, image: Array) -> tuple[Array, ...]:
-        return tuple(
-            self.encoder.run(["image_embeddings", "features_s8", "features_s4"], {"image": image})
-        )
+        return tuple(self.encoder.run(list(TAPS), {"image": image}))
 
     def decode(self, taps: tuple[Array, ...], prompts: dict[str, Array]) -> tuple[Array, Array]:
         sparse, dense = self.prompt.run(["sparse_embeddings", "dense_embeddings"], prompts)
-        names = ("image_embeddings", "features_s8", "features_s4")
-        feeds = dict(zip(names, taps, strict=True)) | {
+        feeds = dict(zip(TAPS, taps, strict=True)) | {
             "sparse_embeddings": sparse,
             "dense_embeddings": dense,
         }
         masks, quality = self.decoder.run(["low_res_masks", "iou_predictions"], feeds)
+        return masks, quality
+
+    def decode_region(
+        self, taps: tuple[Array, ...], prompts: dict[str, Array]
+    ) -> tuple[Array, Array]:
+        feeds = dict(zip(TAPS, taps, strict=True)) | prompts
+        masks, quality = self.region.run(["low_res_masks", "iou_predictions"], feeds)
         return masks, quality
 
 
@@ -139,6 +158,37 @@ class Picture:
         own = F.interpolate(frame, (self.height, self.width), mode="bilinear", antialias=False)
         return (own[:, 0] > self.model.threshold).numpy(), quality[np.arange(n), best], chosen
 
+    def predict_region(self, boxes: Array) -> tuple[NDArray[np.bool_], Array]:
+        """Masks `(N, H, W)` and quality `(N,)` of boxes, by the region decoder."""
+        ratio = np.array([self.w / self.width, self.h / self.height] * 2, np.float32)
+        framed = torch.from_numpy(np.asarray(boxes, np.float32) * ratio)
+        windows, n = window_of(framed), len(framed)
+        prompts = {
+            "windows": windows.numpy(),
+            "point_coords": framed.reshape(n, 2, 2).numpy(),
+            "point_labels": np.tile(np.float32([2, 3]), (n, 1)),
+            "mask_input": np.zeros((n, 1, GRID, GRID), np.float32),
+            "has_mask_input": np.zeros((n, 1), np.float32),
+        }
+        logits, quality = self.model.decode_region(self.taps, prompts)
+        x = torch.arange(self.width, dtype=torch.float32) + 0.5
+        y = torch.arange(self.height, dtype=torch.float32) + 0.5
+        found = np.zeros((n, self.height, self.width), bool)
+        for i, window in enumerate(windows):
+            low, size = window[:2], window[2:] - window[:2]
+            u = (x * float(ratio[0]) - low[0]) / size[0] * 2 - 1
+            v = (y * float(ratio[1]) - low[1]) / size[1] * 2 - 1
+            grid = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)[None]
+            own = F.grid_sample(
+                torch.from_numpy(logits[i : i + 1]),
+                grid,
+                padding_mode="border",
+                align_corners=False,
+            )
+            inside = (u.abs() <= 1)[None, :] & (v.abs() <= 1)[:, None]
+            found[i] = ((own[0, 0] > self.model.threshold) & inside).numpy()
+        return found, quality[:, 0]
+
 
 def dice(a: Array, b: Array) -> float:
     total = int(a.sum()) + int(b.sum())
@@ -186,6 +236,8 @@ def pairs_dice(
         picture = Picture(model, image)
         if prompt == "box":
             found, quality, _ = picture.predict(boxes=np.stack([bounds(o) for o in objects]))
+        elif prompt == "region":
+            found, quality = picture.predict_region(np.stack([bounds(o) for o in objects]))
         else:
             centres = []
             for o in objects:
@@ -202,14 +254,19 @@ def pairs_dice(
     return out
 
 
-def validation_dice(model: Model, data: Path, per_set: int | None = None) -> dict[str, float]:
-    """Mean over sets of mean Dice by box a domain, on validation stems of the training sets."""
+def validation_dice(
+    model: Model, data: Path, per_set: int | None = None, prompt: str = "box"
+) -> dict[str, float]:
+    """Mean over sets of mean Dice a domain, on validation stems of the training sets.
+
+    `prompt`: `box` (mask decoder), `region` (the same boxes, region decoder) or a centre point.
+    """
     by_domain: dict[str, list[float]] = {"medical": [], "remote_sensing": []}
     errors: list[float] = []
     for pairs in pair_sets(data):
         if not pairs.train or pairs.thin:
             continue
-        rows = pairs_dice(model, pairs, list(pairs.validation)[:per_set])
+        rows = pairs_dice(model, pairs, list(pairs.validation)[:per_set], prompt)
         if rows:
             by_domain[pairs.domain].append(float(np.mean([r[0] for r in rows])))
             errors += [abs(r[1]) for r in rows]

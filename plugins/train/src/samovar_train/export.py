@@ -1,4 +1,4 @@
-"""A trained `tiny` → three ONNX graphs and a `bundle.json`.
+"""A trained `tiny` → four ONNX graphs and a `bundle.json`.
 
 BatchNorm is folded first; initialisers keep the names of the parameters, so that weights go back
 and forth. Every graph is checked against torch in ONNX Runtime before the bundle is complete.
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from samovar_train.model.encoder import ConvBN, count_macs
+from samovar_train.model.region import GRID, MARGIN, window_of
 from samovar_train.model.tiny import FRAME, MEAN, STD, Tiny
 
 OPSET = 20
@@ -32,18 +33,29 @@ INPUTS = {
         "sparse_embeddings",
         "dense_embeddings",
     ],
+    "decoder_roi": [
+        "image_embeddings",
+        "features_s8",
+        "features_s4",
+        "windows",
+        "point_coords",
+        "point_labels",
+        "mask_input",
+        "has_mask_input",
+    ],
 }
 OUTPUTS = {
     "encoder": ["image_embeddings", "features_s8", "features_s4"],
     "prompt_encoder": ["sparse_embeddings", "dense_embeddings"],
     "mask_decoder": ["low_res_masks", "iou_predictions"],
+    "decoder_roi": ["low_res_masks", "iou_predictions"],
 }
 DYNAMIC = {
     "image": {0: "batch"}, "point_coords": {0: "prompts", 1: "points"},
     "point_labels": {0: "prompts", 1: "points"}, "mask_input": {0: "prompts"},
     "has_mask_input": {0: "prompts"}, "sparse_embeddings": {0: "prompts", 1: "points"},
     "dense_embeddings": {0: "prompts"}, "low_res_masks": {0: "prompts"},
-    "iou_predictions": {0: "prompts"},
+    "iou_predictions": {0: "prompts"}, "windows": {0: "prompts"},
 }  # fmt: skip
 
 
@@ -86,7 +98,11 @@ def example_inputs(model: Tiny, role: str, n: int, p: int, seed: int = 0) -> tup
         return prompts
     with torch.no_grad():
         taps = model.encoder(torch.randn(1, 3, FRAME, FRAME, generator=g))
-        return (*taps, *model.prompt_encoder(*prompts))
+        if role == "mask_decoder":
+            return (*taps, *model.prompt_encoder(*prompts))
+        coords, labels, mask, given = prompts
+        windows = window_of(coords[:, :2].flatten(1))
+        return (*taps, windows, coords, labels, mask[:, :, :GRID, :GRID], given)
 
 
 def export_graph(model: Tiny, role: str, path: Path) -> None:
@@ -179,6 +195,13 @@ def describe(model: Tiny, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
         "mask_selection": {"box": "first", "point": "best-quality"},
         "prompts": {"kinds": ["box", "point", "negative-point", "mask"], "max_points": None},
         "mask_threshold": 0.0,
+        "roi": {
+            "policy": "stretch",
+            "mask_size": [GRID, GRID],
+            "margin": MARGIN,
+            "prompt_kinds": ["box", "point", "negative-point", "mask"],
+            "default": True,
+        },
         "precision": "fp32",
         "parameters": sum(p.numel() for p in model.parameters()),
         "encoder_gmac": round(macs / 1e9, 3),

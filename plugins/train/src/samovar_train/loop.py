@@ -24,11 +24,17 @@ from torch import Tensor
 from samovar_train.course import Log, save_checkpoint
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
-from samovar_train.losses import prompt_loss
+from samovar_train.losses import prompt_loss, region_loss
 from samovar_train.model.tiny import Tiny, normalise
 from samovar_train.recipe import Recipe, load_recipe
 
 Taps = tuple[Tensor, Tensor, Tensor]
+
+FIGURES = (
+    "loss", "mask", "iou", "iou_second", "quality",
+    "region", "iou_region", "iou_region_second", "quality_region",
+)  # fmt: skip
+"""What the log of a run shows of its steps."""
 
 
 def learning_rate(recipe: Recipe, step: int, minutes: float = 0.0) -> float:
@@ -58,6 +64,8 @@ def corrective_points(
 ) -> tuple[Tensor, Tensor]:
     """A point in what is wrong with `(N, 1, h, w)` logits: coords `(N, 1, 2)`, labels `(N, 1)`.
 
+    Coordinates are in cells of the logits.
+
     Thick errors are likelier than rims. Where nothing is wrong the point lies on the object.
     """
     wanted = target > 0.5
@@ -68,7 +76,7 @@ def corrective_points(
     weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, fallback)
     index = torch.multinomial(weight, 1, generator=generator)  # (N, 1)
     width = logits.shape[-1]
-    coords = torch.stack([index % width, index // width], dim=-1).float() * 4 + 2
+    coords = torch.stack([index % width, index // width], dim=-1).float() + 0.5  # (N, 1, 2)
     labels = wanted.flatten(1).gather(1, index).float()
     return coords, labels
 
@@ -98,7 +106,7 @@ def training_step(
         coords, labels = corrective_points(before, target[pick], generator)
         labels[torch.rand(labels.shape, generator=generator) < 0.15] = -1  # the mask alone
         again = {
-            "point_coords": torch.cat([prompts["point_coords"][pick], coords], 1),
+            "point_coords": torch.cat([prompts["point_coords"][pick], coords * 4], 1),
             "point_labels": torch.cat([prompts["point_labels"][pick], labels], 1),
             "mask_input": before,
             "has_mask_input": torch.ones(len(pick), 1),
@@ -111,9 +119,55 @@ def training_step(
         )
         loss = loss + 0.6 * second
         figures["iou_second"] = second_figures["iou"]
+    if "windows" in batch:
+        region, region_figures = region_step(
+            model, batch, embeddings, bool(again_too < recipe.second_round), generator
+        )
+        loss = loss + region
+        figures |= region_figures
     loss.backward()
     figures["loss"] = float(loss.detach())
     return figures
+
+
+def region_step(
+    model: Tiny,
+    batch: dict[str, Tensor],
+    embeddings: Taps,
+    again_too: bool,
+    generator: torch.Generator,
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss of the region decoder on a batch, with a corrective point for half of it at times."""
+    windows = batch["windows"]
+    target = batch["region_target"].float()[:, None] / 255
+    coords, labels = batch["region_coords"], batch["region_labels"]
+    given = batch["region_mask"], batch["region_has_mask"]
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, quality = model.decoder_roi(*embeddings, windows, coords, labels, *given)
+    logits = logits.float()
+    loss, figures = region_loss(logits, quality.float(), target)
+    if not again_too:
+        return loss, figures
+    images = embeddings[0].shape[0]
+    each = len(windows) // images
+    pick = (torch.arange(images)[:, None] * each + torch.arange(max(1, each // 2))).flatten()
+    before = logits[pick].detach().clamp(-16, 16)
+    at, kind = corrective_points(before, target[pick], generator)
+    size = (windows[pick, 2:] - windows[pick, :2])[:, None]
+    at = windows[pick, None, :2] + at / logits.shape[-1] * size
+    kind[torch.rand(kind.shape, generator=generator) < 0.15] = -1  # the mask alone
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, quality = model.decoder_roi(
+            *embeddings,
+            windows[pick],
+            torch.cat([coords[pick], at], 1),
+            torch.cat([labels[pick], kind], 1),
+            before,
+            torch.ones(len(pick), 1),
+        )
+    second, second_figures = region_loss(logits.float(), quality.float(), target[pick])
+    figures["iou_region_second"] = second_figures["iou_region"]
+    return loss + 0.6 * second, figures
 
 
 def batches_from(
@@ -221,6 +275,7 @@ def train(
         recipe.weights,
         recipe.prompt_mix,
         rank,
+        recipe.regions,
     )
     model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:
@@ -238,11 +293,20 @@ def train(
         step, minutes = state["step"], state["minutes"]
     train_log = Log(
         recipe.run / "train.csv",
-        ("step", "minutes", "loss", "mask", "iou", "iou_second", "quality", "rate", "seconds"),
+        ("step", "minutes", *FIGURES, "rate", "seconds"),
     )
     validation_log = Log(
         recipe.run / "validation.csv",
-        ("step", "minutes", "medical", "remote_sensing", "quality_error"),
+        (
+            "step",
+            "minutes",
+            "medical",
+            "remote_sensing",
+            "quality_error",
+            "region_medical",
+            "region_remote_sensing",
+            "region_quality_error",
+        ),
     )
     model.train()
     started = saved = validated = time.monotonic()
@@ -290,7 +354,7 @@ def train(
         if step % 20 == 0 or step == recipe.steps:
             means = {
                 k: sum(f[k] for f in window if k in f) / max(1, sum(k in f for f in window))
-                for k in ("loss", "mask", "iou", "iou_second", "quality")
+                for k in FIGURES
             }
             train_log.add(
                 step=step,
@@ -322,5 +386,8 @@ def validation_figures(twin: Tiny, recipe: Recipe) -> dict[str, str]:
     from samovar_train.data.catalogue import shared_data
     from samovar_train.evaluate import TorchModel, validation_dice
 
-    figures = validation_dice(TorchModel(twin), shared_data(recipe.data), per_set=2)
+    model, data = TorchModel(twin), shared_data(recipe.data)
+    figures = validation_dice(model, data, per_set=2)
+    region = validation_dice(model, data, per_set=2, prompt="region")
+    figures |= {f"region_{k}": v for k, v in region.items()}
     return {k: f"{v:.4f}" for k, v in figures.items()}

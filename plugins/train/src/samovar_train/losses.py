@@ -69,3 +69,15 @@ def prompt_loss(
         errors = (quality[single, 1:] - overlap(others, wanted)).square()
         total = total + share * (best.mean() + 0.05 * losses.mean() + errors.mean())
     return total, figures
+
+
+def region_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Loss of N region masks: `logits` and `target` `(N, 1, g, g)`, `quality` `(N, 1)`."""
+    mask = mask_loss(logits, target).mean()
+    iou = overlap(logits, target)
+    error = (quality - iou).square().mean()
+    return mask + error, {
+        "region": float(mask.detach()),
+        "iou_region": float(iou.mean()),
+        "quality_region": float(error.detach()),
+    }

@@ -19,6 +19,7 @@ class Recipe:
       to the bit; one that ends by steps is
     - `sizes`: `[[first share of the steps, frame side or sides to draw from], …]`
     - `images`: pictures a step, over all `processes`, each of which takes `threads` threads
+    - `prompts`, `regions`: objects a picture that the mask decoder and the region decoder are asked
     - `init`: a checkpoint whose averaged weights a new run starts from
     - `weights`: how often each source of the pack is drawn (`default` for the rest)
     - `scenes`: how many generated scenes of each kind the pack holds
@@ -33,6 +34,7 @@ class Recipe:
     init: Path | None = None
     images: int = 10
     prompts: int = 5
+    regions: int = 8
     rate: float = 1.5e-3
     warmup: int = 200
     weight_decay: float = 0.02

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from samovar_train.data.augment import PAD_COLOUR, crop_window, recolour, resize_to_frame, rotate
 from samovar_train.data.packing import Item, Pack
-from samovar_train.data.sampling import ObjectView, PromptMix, draw_prompt, visible_objects
+from samovar_train.data.sampling import (
+    ObjectView,
+    PromptMix,
+    draw_prompt,
+    draw_region,
+    visible_objects,
+)
+from samovar_train.model.region import GRID, MARGIN
 
 
 class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -29,6 +36,11 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
     - `point_coords` `(N, P, 2)`, `point_labels` `(N, P)` float32
     - `mask_input` `(N, 1, S/4, S/4)` float32 logits, `has_mask_input` `(N, 1)`
     - `single` `(N,)` bool: prompted by nothing but one positive point
+
+    and of R prompts an image for the region decoder (M = B * R), over their own windows:
+
+    - `windows` `(M, 4)` float32; `region_target` `(M, GRID, GRID)` uint8; `region_coords`,
+      `region_labels`, `region_mask` `(M, 1, GRID, GRID)`, `region_has_mask`
     """
 
     def __init__(
@@ -41,7 +53,9 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         weights: Mapping[str, float],
         mix: PromptMix | None = None,
         rank: int = 0,
+        regions: int = 0,
     ):
+        self.regions = regions
         self.folder = Path(pack)
         self.seed, self.sizes, self.rank = seed, sizes, rank
         self.images, self.prompts = images, prompts
@@ -138,6 +152,30 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
             if prompt.prior is not None:
                 out["mask_input"][k, 0], out["has_mask_input"][k] = prompt.prior, 1
             out["single"][k] = kind == "point"
+        return out | self.region_prompts(rng, views, slots)
+
+    def region_prompts(
+        self, rng: np.random.Generator, views: list[ObjectView], slots: int
+    ) -> dict[str, NDArray[Any]]:
+        """What the region decoder is asked about one picture."""
+        n = self.regions
+        out: dict[str, NDArray[Any]] = {
+            "windows": np.empty((n, 4), np.float32),
+            "region_target": np.empty((n, GRID, GRID), np.uint8),
+            "region_coords": np.empty((n, slots, 2), np.float32),
+            "region_labels": np.empty((n, slots), np.float32),
+            "region_mask": np.zeros((n, 1, GRID, GRID), np.float32),
+            "region_has_mask": np.zeros((n, 1), np.float32),
+        }
+        for k in range(n):
+            prompt, window, soft = draw_region(
+                rng, views[k % len(views)], slots, self.mix, MARGIN, GRID
+            )
+            out["windows"][k] = window
+            out["region_target"][k] = (soft * 255).astype(np.uint8)
+            out["region_coords"][k], out["region_labels"][k] = prompt.padded(slots)
+            if prompt.prior is not None:
+                out["region_mask"][k, 0], out["region_has_mask"][k] = prompt.prior, 1
         return out
 
     def choose(
@@ -150,13 +188,13 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         scale: float,
         size: int,
     ) -> list[ObjectView]:
-        """Up to K objects: the anchor, others, at times a whole class or a part of an object."""
+        """The objects asked about: the anchor, others, at times a class or a part of an object."""
         order = list(rng.permutation(shown))
         if anchor in order:
             order.remove(anchor)
             order.insert(0, anchor)
         views = []
-        for number in order[: self.prompts]:
+        for number in order[: max(self.prompts, self.regions)]:
             mask = labels == number
             draw = rng.random()
             if item.kind == "real" and draw < 0.06:  # the whole class

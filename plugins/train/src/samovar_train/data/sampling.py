@@ -6,6 +6,7 @@ slots; a box takes two (labels 2 and 3), a point one (1 or 0), the rest is paddi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +149,23 @@ class ObjectView:
         self.box = scale * np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], float)
         self.flat = np.flatnonzero(mask)
 
+    def region(self, window: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
+        """Coverage `(cells, cells)` in 0-1 over a window x0, y0, x1, y1 of the frame."""
+        x0, y0, x1, y1 = window / self.scale
+        left, top = math.floor(x0) - 1, math.floor(y0) - 1
+        right, bottom = math.ceil(x1) + 1, math.ceil(y1) + 1
+        height, width = self.mask.shape
+        part = np.zeros((bottom - top, right - left), np.uint8)
+        ys, xs = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+        if ys.stop > ys.start and xs.stop > xs.start:
+            shown = self.mask[ys, xs].view(np.uint8) * np.uint8(255)
+            part[ys.start - top : ys.stop - top, xs.start - left : xs.stop - left] = shown
+        shrinks = min(x1 - x0, y1 - y0) >= cells
+        filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+        box = (x0 - left, y0 - top, x1 - left, y1 - top)
+        out = Image.fromarray(part).resize((cells, cells), filter_, box=box)
+        return np.asarray(out).astype(np.float32) / 255
+
     def random_point(self, rng: np.random.Generator) -> tuple[float, float]:
         y, x = divmod(int(self.flat[rng.integers(self.flat.size)]), self.mask.shape[1])
         return (x + rng.random()) * self.scale, (y + rng.random()) * self.scale
@@ -215,6 +233,40 @@ def draw_prompt(
         if kind == "points" and len(prompt.labels) == 1:
             kind = "point"
     return prompt, kind
+
+
+REGION_KINDS = (("box", 0.50), ("extent", 0.14), ("box_points", 0.08), ("prior_box", 0.28))
+
+
+def draw_region(
+    rng: np.random.Generator,
+    view: ObjectView,
+    slots: int,
+    mix: PromptMix,
+    margin: float,
+    cells: int,
+) -> tuple[Prompt, NDArray[np.float64], NDArray[np.float32]]:
+    """A prompt with a box for the region decoder, its window, and the coverage there."""
+    kind = str(rng.choice([k for k, _ in REGION_KINDS], p=[p for _, p in REGION_KINDS]))
+    if kind in ("box", "box_points") or (kind == "prior_box" and rng.random() < 0.4):
+        box = jittered_box(rng, view.box, view.size, mix)
+    else:
+        box = extent_box(rng, view, 0.27 if kind == "extent" else 0.08)
+    prompt = Prompt()
+    prompt.add_box(box)
+    size = np.maximum(box[2:] - box[:2], 1.0)
+    centre = (box[:2] + box[2:]) / 2
+    window = np.concatenate([centre - size * (0.5 + margin), centre + size * (0.5 + margin)])
+    soft = view.region(window, cells)
+    if kind == "prior_box":
+        prompt.prior = perturbed_prior(rng, soft)
+    for _ in range(int(rng.integers(1, slots - 1)) if kind == "box_points" and slots > 2 else 0):
+        outside = view.outside_point(rng) if rng.random() < 0.5 else None
+        if outside is None:
+            prompt.add_point(view.random_point(rng), True)
+        else:
+            prompt.add_point(outside, False)
+    return prompt, window, soft
 
 
 def visible_objects(labels: NDArray[Any], floor: float) -> NDArray[np.int64]:

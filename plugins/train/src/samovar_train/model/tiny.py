@@ -1,4 +1,4 @@
-"""`tiny` put together: what is trained, and what is exported in three graphs."""
+"""`tiny` put together: what is trained, and what is exported in four graphs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from samovar_train.model.decoder import MaskDecoder
 from samovar_train.model.encoder import Encoder
 from samovar_train.model.prompt import PromptEncoder
+from samovar_train.model.region import RegionDecoder
 
 FRAME = 512
 MEAN = (123.675, 116.28, 103.53)  # of 0-255 RGB (ImageNet)
@@ -15,13 +16,14 @@ STD = (58.395, 57.12, 57.375)
 
 
 class Tiny(nn.Module):
-    """Encoder, prompt encoder and mask decoder, with no state of their own between calls."""
+    """Encoder, prompt encoder, mask decoder and region decoder; no state between calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
         self.prompt_encoder = PromptEncoder(frame=FRAME)
         self.mask_decoder = MaskDecoder(self.prompt_encoder.position)
+        self.decoder_roi = RegionDecoder()
 
     def decode(
         self, taps: tuple[Tensor, Tensor, Tensor], prompts: dict[str, Tensor]
