@@ -10,7 +10,7 @@ PY := $(BIN)/python
 OUT ?= demo-output
 
 SEGMENT := -e . -e plugins/laptop -e plugins/medical -e plugins/geo -e plugins/selfprompt -e datasets
-EVERYTHING := -e ".[dev]" -e plugins/laptop -e plugins/medical -e plugins/geo \
+EVERYTHING := -e ".[dev]" -e "plugins/laptop[openvino]" -e plugins/medical -e plugins/geo \
 	-e plugins/selfprompt -e datasets -e "plugins/train[data]" -e "plugins/encoders[torch]"
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml) datasets/pyproject.toml constraints/cpu.txt
 

@@ -11,8 +11,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from samovar.errors import BundleError, PluginError, UsageError
+from samovar.processor import cores, instruction_set
 from samovar.protocols import RuntimeInfo
-from samovar_laptop.processor import cores, instruction_set
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {

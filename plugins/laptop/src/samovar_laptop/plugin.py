@@ -62,7 +62,16 @@ def samovar_runtimes() -> list[RuntimeSpec]:
             precisions=("fp32", "fp16", "int8"),
             requires=("onnxruntime",),
             code_licence="Apache-2.0",
-        )
+        ),
+        RuntimeSpec(
+            name="openvino",
+            target="samovar_laptop.openvino_runtime:OpenvinoRuntime",
+            summary="OpenVINO: CPU, and Intel's GPU and NPU where there is one",
+            graph_suffixes=(".onnx",),
+            precisions=("fp32", "bf16", "int8"),
+            requires=("openvino",),
+            code_licence="Apache-2.0",
+        ),
     ]
 
 

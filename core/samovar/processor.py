@@ -1,4 +1,4 @@
-"""Processor: its cores and vector instructions, as the system tells them; never invented."""
+"""Processor: its name, cores and vector instructions, as the system tells them; never invented."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 @cache
+def processor_name() -> str:
+    """Model name (``AMD EPYC``, ``Apple M2``); empty where the system does not tell."""
+    try:
+        if sys.platform == "linux":
+            text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
+            return cpuinfo_field(text, "model name") or platform.processor()
+        if sys.platform == "darwin":
+            return _sysctl("machdep.cpu.brand_string")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return platform.processor()
+
+
+@cache
 def instruction_set() -> str:
     """Notable instruction sets, joined by ``+`` (``avx2+fma+avx512f``).
 
@@ -33,7 +47,7 @@ def instruction_set() -> str:
     """
     found = _flags()
     notable = [name for name in NOTABLE if name in found]
-    return "+".join(notable) or platform.processor() or "unknown"
+    return "+".join(notable) or processor_name() or "unknown"
 
 
 @cache
@@ -59,11 +73,16 @@ def _flags() -> set[str]:
 
 def cpuinfo_flags(text: str) -> set[str]:
     """Flags of the first processor in the text of ``/proc/cpuinfo`` (x86 and ARM)."""
+    return set(cpuinfo_field(text, "flags", "features").split())
+
+
+def cpuinfo_field(text: str, *names: str) -> str:
+    """The first field of one of these names in the text of ``/proc/cpuinfo``; empty: none."""
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        if key.strip().lower() in ("flags", "features"):
-            return set(value.split())
-    return set()
+        if key.strip().lower() in names:
+            return value.strip()
+    return ""
 
 
 def cpuinfo_cores(text: str) -> int | None:

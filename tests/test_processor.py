@@ -7,8 +7,15 @@ import platform
 
 import pytest
 
-from samovar_laptop import processor
-from samovar_laptop.processor import cores, cpuinfo_cores, cpuinfo_flags, instruction_set
+from samovar import processor
+from samovar.processor import (
+    cores,
+    cpuinfo_cores,
+    cpuinfo_field,
+    cpuinfo_flags,
+    instruction_set,
+    processor_name,
+)
 
 X86 = """processor\t: 0
 physical id\t: 0
@@ -32,6 +39,7 @@ def forget():
     yield
     instruction_set.cache_clear()
     cores.cache_clear()
+    processor_name.cache_clear()
 
 
 def test_flags_of_both_families_are_found():
@@ -56,7 +64,9 @@ def test_notable_sets_are_joined_and_nothing_is_invented(monkeypatch):
 )
 def test_where_the_system_is_silent_the_name_is_given(monkeypatch, name, wanted):
     instruction_set.cache_clear()
+    processor_name.cache_clear()
     monkeypatch.setattr(processor, "_flags", set)
+    monkeypatch.setattr(processor.sys, "platform", "plan9")
     monkeypatch.setattr(platform, "processor", lambda: name)
     assert instruction_set() == wanted
 
@@ -73,3 +83,9 @@ def test_cores_are_never_more_than_the_process_may_use(monkeypatch):
     cores.cache_clear()
     monkeypatch.setattr(processor, "_physical", lambda: 10_000)
     assert cores() <= (os.cpu_count() or 1)
+
+
+def test_a_field_is_the_first_of_its_name():
+    text = "model name\t: Some CPU @ 2 GHz\nmodel name\t: another\n"
+    assert cpuinfo_field(text, "model name") == "Some CPU @ 2 GHz"
+    assert cpuinfo_field(text, "stepping") == ""
