@@ -23,7 +23,7 @@ from samovar.errors import (
     SamovarError,
     UsageError,
 )
-from samovar.image import Image
+from samovar.image import Image, Opened
 from samovar.naming import choose
 from samovar.objects import Objects
 from samovar.options import accepted_options, owners_of
@@ -144,6 +144,7 @@ def _open_with(found: Registry, spec: FormatSpec, source: str, options: dict[str
         raise InputError(file_checks.damaged(source, spec.canonical, error)) from error
     if not isinstance(image, Image):
         raise InputError(f"{source}: {spec.canonical} returned no Image: report it to its authors")
+    image.opened = Opened(source, spec.canonical, dict(options))
     return image
 
 

@@ -37,6 +37,16 @@ class ImageInfo:
     """Whatever the format's own writer needs to give the geometry back bit by bit."""
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What :func:`samovar.formats.open_image` was given."""
+
+    path: str
+    reader: str
+    """Canonical name of the format that opened it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Image(ABC):
     """Pixels that are read when asked for.
 
@@ -48,6 +58,11 @@ class Image(ABC):
     info: ImageInfo
     channels: int
     dtype: np.dtype[Any]
+    origin: tuple[int, ...] | None = None
+    """Of a part cut out of a larger image: where its first pixel lies in the larger one, in array
+    order. Tiles are laid from the larger one's first pixel, so that a part has the same tiles."""
+    opened: Opened | None = None
+    """How to open it again, elsewhere; None for images that were not opened by a format."""
 
     @abstractmethod
     def read(
@@ -73,6 +88,13 @@ class Image(ABC):
         None when every pixel does. Nodata, alpha and dataset masks are honoured here.
         """
         return None
+
+    def blank(self, region: Region) -> bool:
+        """Whether it is known, without reading a pixel, that none of ``region`` holds data.
+
+        False when in doubt. What is blank is never read, and nobody looks at it.
+        """
+        return False
 
     def measure(self, segmented: SegmentedObject) -> dict[str, float]:
         """Size of an object in real units, by column name, in the order of the table."""
