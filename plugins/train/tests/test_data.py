@@ -12,6 +12,7 @@ from samovar_train.data.aerial import aerial_scene
 from samovar_train.data.augment import crop_window, recolour, resize_to_frame, rotate
 from samovar_train.data.batches import Batches
 from samovar_train.data.echoes import blob_scene, echo_scene
+from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Pack, number_objects, write_pack
 from samovar_train.data.pseudo import even_regions
 from samovar_train.data.sampling import (
@@ -22,7 +23,7 @@ from samovar_train.data.sampling import (
     jittered_box,
     perturbed_prior,
 )
-from samovar_train.data.sections import ct_section
+from samovar_train.data.sections import crescent_section, ct_section
 
 
 def disc(side: int = 100, radius: int = 20, centre: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -55,7 +56,9 @@ def test_pack_returns_what_was_written(tmp_path: Path) -> None:
         assert item.objects == back.objects and item.kind == back.kind
 
 
-@pytest.mark.parametrize("make", [ct_section, aerial_scene, blob_scene, echo_scene])
+@pytest.mark.parametrize(
+    "make", [ct_section, crescent_section, aerial_scene, blob_scene, echo_scene, network_scene]
+)
 def test_scenes_are_seeded_and_labelled(make) -> None:
     a, b = make(np.random.default_rng(4)), make(np.random.default_rng(4))
     assert np.array_equal(a.image, b.image) and np.array_equal(a.labels, b.labels)
