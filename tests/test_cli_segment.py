@@ -103,12 +103,12 @@ def test_model_gets_what_was_asked(model, picture, samovar):
     ran = samovar(
         "segment", picture, "--point", "n=12,8", "--point", "n=50,30:-", "--json",
         "--model", "other", "--threads", "3", "--runtime", "r", "--precision", "int8",
-        "--device", "cuda:0", "--accept-license", "other",
+        "--device", "cuda:0", "--accept-license", "other", "--region-decode", "on",
     )  # fmt: skip
     assert ran.code == 0
     assert model.loaded == {
         "name": "other", "threads": 3, "runtime": "r", "precision": "int8", "device": "cuda:0",
-        "accept_license": ("other",),
+        "accept_license": ("other",), "region_decode": "on",
     }  # fmt: skip
     assert model.asked[0].points == ((12, 8), (50, 30))
     assert model.asked[0].labels == (1, 0)

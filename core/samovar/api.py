@@ -80,6 +80,7 @@ def segment(
     precision: str = "auto",
     device: str = "cpu",
     accept_license: Sequence[str] = (),
+    region_decode: str = "auto",
     cache: EmbeddingCache | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -94,6 +95,7 @@ def segment(
         auto: name of a prompt generator, instead of prompts.
         auto_options: of the generator.
         modality, window: see :func:`samovar.intensity.choose_intensity`.
+        region_decode: ``auto``, ``on`` or ``off``, see :func:`samovar.models.load_model`.
         threads, runtime, precision, device, accept_license: for a model given by name.
         cache: keeps embeddings for the next call on the same image.
 
@@ -121,7 +123,7 @@ def segment(
         if isinstance(model, str | Path):
             loaded = load_model(
                 model, runtime=runtime, precision=precision, threads=threads, device=device,
-                accept_license=tuple(accept_license),
+                accept_license=tuple(accept_license), region_decode=region_decode,
             )
             model = ours.enter_context(closing(loaded))
         job = Job(image, model, intensity, asked, generator, cache, cancel, progress)

@@ -30,6 +30,7 @@ from samovar.bundle_files import (
 from samovar.bundle_precisions import Gate, PrecisionGraphs, parse_precisions
 from samovar.errors import BundleError, OutputError
 from samovar.resize import Normalisation, Preparation, Resize
+from samovar.roi import RoiRule
 from samovar.selection import Selection
 
 SCHEMA = 1
@@ -43,7 +44,8 @@ class Bundle:
     """A model's record, as ``bundle.json`` has it. Sizes are rows, columns.
 
     ``roles`` map ``encoder`` and either ``prompt_encoder`` with ``mask_decoder``, or the classic
-    single ``decoder``, to files: the graphs in ``precision``. ``precisions`` has graphs of the same
+    single ``decoder``, to files: the graphs in ``precision``; a ``decoder_roi`` may come beside
+    them. ``precisions`` has graphs of the same
     model in others. ``files`` lists every file that any of them needs.
     """
 
@@ -61,6 +63,8 @@ class Bundle:
     mask_threshold: float = 0.0
     prompt_kinds: tuple[str, ...] = ("box", "point", "negative-point")
     max_points: int | None = None
+    roi: RoiRule | None = None
+    """Of the ``decoder_roi``, where there is one."""
     modalities: tuple[str, ...] = ()
     precision: str = "fp32"
     precisions: Mapping[str, PrecisionGraphs] = field(default_factory=dict)
@@ -145,6 +149,7 @@ class Bundle:
             "mask_selection": self.mask_selection.document(),
             "mask_threshold": self.mask_threshold,
             "prompts": {"kinds": list(self.prompt_kinds), "max_points": self.max_points},
+            **({} if self.roi is None else {"roi": self.roi.document()}),
             "modalities": list(self.modalities),
             "precision": self.precision,
             **({"precisions": further} if further else {}),
@@ -171,6 +176,11 @@ class Bundle:
     def classic(self) -> bool:
         """Has the single-graph decoder, which cannot take embeddings."""
         return "mask_decoder" not in self.roles
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of its graphs, lower case: ``.onnx``."""
+        return tuple(sorted({Path(name).suffix.lower() for name in self.roles.values()}))
 
     def graph(self, role: str) -> Path:
         """Path of a role's graph. Raises BundleError when the bundle has no such role."""
@@ -259,7 +269,7 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
         for name, entry in fields.objects("files").items()
     }
     roles = {role: safe_name(name) for role, name in fields.texts("roles").items()}
-    _check_roles(roles, files)
+    _check_roles(roles, files, roi="roi" in fields.document)
     encode_size = fields.pair("encode_size")
     embedding, prompts = fields.object("embedding"), fields.object("prompts")
     licence = fields.object("licence")
@@ -287,6 +297,7 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
         mask_threshold=fields.number("mask_threshold", 0.0),
         prompt_kinds=prompts.names("kinds", Bundle.prompt_kinds),
         max_points=prompts.optional_integer("max_points"),
+        roi=RoiRule.parse(fields.object("roi")) if "roi" in fields.document else None,
         modalities=fields.names("modalities", ()),
         precision=precision,
         precisions=parse_precisions(fields, precision, roles, files),
@@ -301,7 +312,9 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
     )
 
 
-def _check_roles(roles: Mapping[str, str], files: Mapping[str, BundleFile]) -> None:
+def _check_roles(
+    roles: Mapping[str, str], files: Mapping[str, BundleFile], *, roi: bool
+) -> None:
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise ValueError(f'"roles" has {", ".join(unknown)}, known are {", ".join(ROLES)}')
@@ -310,6 +323,8 @@ def _check_roles(roles: Mapping[str, str], files: Mapping[str, BundleFile]) -> N
         raise ValueError(
             '"roles" must name encoder and either decoder, or prompt_encoder and mask_decoder'
         )
+    if ("decoder_roi" in roles) != roi:
+        raise ValueError('a "decoder_roi" among the roles and a "roi" belong together')
     for role, name in roles.items():
         if name not in files:
             raise ValueError(f'role {role!r} names {name!r}, which "files" does not list')

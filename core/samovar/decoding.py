@@ -2,6 +2,7 @@
 
 Objects with equally many tokens are asked together, in chunks that bound memory, and never padded
 to each other's length: what is said about one object does not change the answer for another.
+Objects whose box allows it are decoded over a window alone, where the model can.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.bundle import Bundle
-from samovar.embedding import Embedding
+from samovar.embedding import Embedding, Fit
 from samovar.errors import PluginError, PromptError
 from samovar.faces import Asked, Face
-from samovar.mask_frame import mask_logits, pixel_mask, stability
-from samovar.masks import Masks, PixelMask
+from samovar.mask_frame import Window, mask_logits, pixel_mask, project, stability
+from samovar.masks import LowRes, Masks, WindowLogits
 from samovar.prompt_tokens import Tokens, tokens_of
 from samovar.prompts import Prompt, Prompts, describe
+from samovar.roi import RoiRule
 from samovar.selection import choose
 
 MOST_AT_ONCE = 32
@@ -29,8 +31,27 @@ MEMORY = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
+class _Asking:
+    """One object on its way into a graph."""
+
+    prompt: Prompt
+    tokens: Tokens
+    frame: NDArray[np.float32] | None = None
+    """Its window in the prompt frame, None where it is decoded in full."""
+    window: Window | None = None
+    """The same in pixels of the picture."""
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """Equal for objects that can be asked together."""
+        learned = -1 if self.prompt.sparse is None else len(self.prompt.sparse)
+        return len(self.tokens), learned, _only_sparse(self.prompt), self.window is not None
+
+
+@dataclass(frozen=True, eq=False)
 class _Answer:
     logits: NDArray[np.float32]
+    window: Window | None
     quality: float
     stability: float
 
@@ -41,12 +62,19 @@ class SamDecoder:
     Args:
         bundle: says mask frame, mask selection, threshold and prompt kinds.
         face: its graphs (:class:`samovar.faces.TwoFaces` or :class:`samovar.faces.ClassicFace`).
+        region: its ``decoder_roi``, where the bundle's ``roi`` allows it; None: never.
     """
 
-    def __init__(self, bundle: Bundle, face: Face) -> None:
-        self._bundle, self._face = bundle, face
+    def __init__(self, bundle: Bundle, face: Face, region: Face | None = None) -> None:
+        self._bundle, self._face, self._region = bundle, face, region
+        self._roi = bundle.roi if region is not None else None
         stated = frozenset(bundle.prompt_kinds)
         self._kinds = face.kinds & (stated | {"sparse", "dense"})
+
+    @property
+    def roi(self) -> RoiRule | None:
+        """How objects are decoded over windows; None where all of them are decoded in full."""
+        return self._roi
 
     @property
     def prompt_kinds(self) -> frozenset[str]:
@@ -88,48 +116,67 @@ class SamDecoder:
         """
         for prompt in prompts:
             self._check(prompt)
+        asked = [self._asking(prompt, embedding) for prompt in prompts]
         answers: list[_Answer | None] = [None] * len(prompts)
-        for places, asked in self._batches(embedding, prompts.objects):
-            logits, quality = self._face.answer(embedding, asked)
+        for places in self._batches(embedding, asked):
+            chunk = [asked[place] for place in places]
+            face = self._face if chunk[0].window is None else self._region
+            assert face is not None
+            logits, quality = face.answer(embedding, self._asked(chunk, embedding))
             for row, place in enumerate(places):
-                prompt = prompts.objects[place]
-                answers[place] = self._select(prompt, embedding, logits[row], quality[row])
+                answers[place] = self._select(asked[place], embedding, logits[row], quality[row])
         return self._masks(embedding, prompts, [a for a in answers if a is not None])
 
-    def _batches(
-        self, embedding: Embedding, objects: Sequence[Prompt]
-    ) -> Iterator[tuple[list[int], Asked]]:
-        coordinates = self._bundle.preparation.prompt_coordinates
-        tokens = [self._fixed_length(p, tokens_of(p, embedding.fit, coordinates)) for p in objects]
-        groups: dict[tuple[int, int, bool], list[int]] = {}
-        for place, (prompt, own) in enumerate(zip(objects, tokens, strict=True)):
-            learned = -1 if prompt.sparse is None else len(prompt.sparse)
-            groups.setdefault((len(own), learned, _only_sparse(prompt)), []).append(place)
-        size = self._face.batch or max(1, min(MOST_AT_ONCE, MEMORY // (16 * embedding.nbytes)))
-        for (_, _, only_sparse), places in groups.items():
-            for start in range(0, len(places), size):
-                chunk = places[start : start + size]
-                parts = [objects[i] for i in chunk], [tokens[i] for i in chunk]
-                yield chunk, self._asked(*parts, only_sparse)
+    def _asking(self, prompt: Prompt, embedding: Embedding) -> _Asking:
+        fit = embedding.fit
+        tokens = tokens_of(prompt, fit, self._bundle.preparation.prompt_coordinates)
+        frame = None if self._roi is None else self._roi.window(prompt, tokens, fit)
+        if frame is None or self._region is None or not prompt.kinds <= self._region.kinds:
+            return _Asking(prompt, self._fixed_length(prompt, tokens, self._face.tokens))
+        most = self._region.tokens
+        if most is not None and len(tokens) > most:
+            return _Asking(prompt, self._fixed_length(prompt, tokens, self._face.tokens))
+        x, y = fit.scale
+        x0, y0, x1, y1 = (float(v) for v in frame)
+        window = (x0 / x, y0 / y, x1 / x, y1 / y)
+        return _Asking(prompt, self._fixed_length(prompt, tokens, most), frame, window)
 
-    def _asked(self, objects: list[Prompt], tokens: list[Tokens], only_sparse: bool) -> Asked:
-        masks = np.zeros((len(objects), 1, *self.mask_size), dtype=np.float32)
-        for row, prompt in enumerate(objects):
-            if prompt.mask is not None:
-                masks[row, 0] = prompt.mask
+    def _batches(self, embedding: Embedding, asked: Sequence[_Asking]) -> Iterator[list[int]]:
+        """Places of objects that are asked together."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for place, one in enumerate(asked):
+            groups.setdefault(one.group, []).append(place)
+        most = max(1, min(MOST_AT_ONCE, MEMORY // (16 * embedding.nbytes)))
+        for places in groups.values():
+            if asked[places[0]].window is None:
+                size = self._face.batch or most
+            else:
+                assert self._region is not None
+                size = self._region.batch or MOST_AT_ONCE
+            for start in range(0, len(places), size):
+                yield places[start : start + size]
+
+    def _asked(self, chunk: Sequence[_Asking], embedding: Embedding) -> Asked:
+        windowed = chunk[0].window is not None
+        size = self._roi.mask_size if windowed and self._roi else self.mask_size
+        masks = np.zeros((len(chunk), 1, *size), dtype=np.float32)
+        for row, one in enumerate(chunk):
+            if one.prompt.mask is not None:
+                masks[row, 0] = _prior(one.prompt.mask, embedding.fit, one.window, size)
+        objects = [one.prompt for one in chunk]
         learned = [p.sparse for p in objects if p.sparse is not None]
         return Asked(
-            np.stack([t.coords for t in tokens]),
-            np.stack([t.labels for t in tokens]),
+            np.stack([one.tokens.coords for one in chunk]),
+            np.stack([one.tokens.labels for one in chunk]),
             masks,
             np.array([p.mask is not None for p in objects], dtype=np.float32),
             np.stack(learned).astype(np.float32) if learned else None,
-            only_sparse,
+            _only_sparse(objects[0]),
             tuple(p.dense for p in objects),
+            np.stack([one.frame for one in chunk if one.frame is not None]) if windowed else None,
         )
 
-    def _fixed_length(self, prompt: Prompt, tokens: Tokens) -> Tokens:
-        wanted = self._face.tokens
+    def _fixed_length(self, prompt: Prompt, tokens: Tokens, wanted: int | None) -> Tokens:
         if wanted is None:
             return tokens
         if len(tokens) > wanted:
@@ -141,13 +188,14 @@ class SamDecoder:
 
     def _select(
         self,
-        prompt: Prompt,
+        asked: _Asking,
         embedding: Embedding,
         logits: NDArray[np.float32],
         quality: NDArray[np.float32],
     ) -> _Answer:
         """One of an object's ``(M, h, w)`` answers."""
-        stable = stability(logits, embedding.fit, self._bundle.mask_threshold)
+        prompt, threshold = asked.prompt, self._bundle.mask_threshold
+        stable = stability(logits, embedding.fit, threshold, window=asked.window)
         best = choose(self._bundle.mask_selection.rule(prompt), quality, stable)
         if not (np.isfinite(logits[best]).all() and np.isfinite(quality[best])):
             raise PluginError(
@@ -155,17 +203,24 @@ class SamDecoder:
                 "try --precision fp32, or report it to the model's author"
             )
         score = float(np.clip(quality[best], 0.0, 1.0))
-        return _Answer(np.array(logits[best]), score, float(stable[best]))
+        return _Answer(np.array(logits[best]), asked.window, score, float(stable[best]))
 
     def _masks(self, embedding: Embedding, prompts: Prompts, answers: list[_Answer]) -> Masks:
         threshold = self._bundle.mask_threshold
-        masks: list[PixelMask] = [pixel_mask(a.logits, embedding.fit, threshold) for a in answers]
-        low_res = [a.logits for a in answers]
+        low_res: NDArray[np.float32] | tuple[LowRes, ...]
+        if any(a.window is not None for a in answers):
+            low_res = tuple(
+                a.logits if a.window is None else WindowLogits(a.logits, a.window) for a in answers
+            )
+        elif answers:
+            low_res = np.stack([a.logits for a in answers])
+        else:
+            low_res = np.zeros((0, *self.mask_size), dtype=np.float32)
         return Masks(
             tuple(p.id for p in prompts),
-            tuple(masks),
+            tuple(pixel_mask(a.logits, embedding.fit, threshold, a.window) for a in answers),
             np.array([a.quality for a in answers], dtype=np.float32),
-            np.stack(low_res) if low_res else np.zeros((0, *self.mask_size), dtype=np.float32),
+            low_res,
             np.array([a.stability for a in answers], dtype=np.float32),
         )
 
@@ -185,11 +240,23 @@ class SamDecoder:
                 f"{who} has {len(prompt.points)} points, model {model} takes at most {most}: "
                 "give fewer points"
             )
-        if prompt.mask is not None and prompt.mask.shape != self.mask_size:
+        given = None if isinstance(prompt.mask, WindowLogits) else prompt.mask
+        if given is not None and given.shape != self.mask_size:
             raise PromptError(
-                f"{who}: its mask prompt has shape {prompt.mask.shape}, the mask frame of model "
+                f"{who}: its mask prompt has shape {given.shape}, the mask frame of model "
                 f"{model} is {self.mask_size}: make it with Decoder.mask_prompt"
             )
+
+
+def _prior(
+    mask: LowRes, fit: Fit, window: Window | None, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A mask prompt over the part of the picture that is asked about."""
+    if isinstance(mask, WindowLogits):
+        if mask.window == window and mask.shape == size:
+            return mask.values
+        return project(mask.values, fit, mask.window, window, size)
+    return mask if window is None else project(mask, fit, None, window, size)
 
 
 def _only_sparse(prompt: Prompt) -> bool:

@@ -1,4 +1,5 @@
-"""Faces: the graphs that answer prompts. Two of them (prompt encoder and mask decoder), or one.
+"""Faces: the graphs that answer prompts. Two of them (prompt encoder and mask decoder), or one;
+and the one that answers over windows alone.
 
 Inputs are fed by name, so a graph without taps, without a mask prompt or with another rank of
 ``has_mask_input`` works as it is.
@@ -20,6 +21,7 @@ from samovar.protocols import Graph
 
 EMBEDDING = "image_embeddings"
 PROMPT_INPUTS = ("point_coords", "point_labels", "mask_input", "has_mask_input")
+WINDOWS = "windows"
 LOW_RES, FULL, QUALITY = "low_res_masks", "masks", "iou_predictions"
 
 
@@ -41,6 +43,8 @@ class Asked:
     """Nothing but the learned tokens: leave the padding token out."""
     dense: tuple[NDArray[np.float32] | None, ...] = ()
     """One an object: ``(channels, h, w)`` in place of the mask's."""
+    windows: NDArray[np.float32] | None = None
+    """``(N, 4)`` x0, y0, x1, y1 in the prompt frame: masks are asked and answered over these."""
 
 
 class Face(Protocol):
@@ -56,7 +60,7 @@ class Face(Protocol):
     def answer(
         self, embedding: Embedding, asked: Asked
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits ``(N, M, h, w)`` in the mask frame and predicted IoU ``(N, M)``."""
+        """Logits ``(N, M, h, w)`` in the mask frame, or over the windows, and predicted IoU."""
         ...
 
 
@@ -139,6 +143,40 @@ class ClassicFace:
             return fit.picture
         cells = content_cells(fit, self._mask_size)
         return min(fit.picture[0], cells[0]), min(fit.picture[1], cells[1])
+
+
+class RegionFace:
+    """``decoder_roi``: answers over a window around each object's box, not over the whole picture.
+
+    ``image_embeddings``, taps by name, ``windows``, ``point_coords``, ``point_labels``,
+    ``mask_input``, ``has_mask_input`` → ``low_res_masks``, ``iou_predictions``.
+
+    Raises:
+        BundleError: the graph wants an input, or lacks an output, that no bundle has.
+    """
+
+    def __init__(self, decoder: Graph, taps: Mapping[str, Any]) -> None:
+        known = (EMBEDDING, *taps, WINDOWS, *PROMPT_INPUTS)
+        _check("decoder_roi", decoder, known, (LOW_RES, QUALITY))
+        if WINDOWS not in decoder.inputs:
+            raise BundleError(f"the decoder_roi graph has no input {WINDOWS}: it cannot know where")
+        self._decoder = decoder
+        self.kinds = _kinds(decoder)
+        self.batch = _batch((decoder, (WINDOWS, *PROMPT_INPUTS)))
+        self.tokens = _fixed(decoder, "point_coords", 1)
+
+    def answer(
+        self, embedding: Embedding, asked: Asked
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        offered: dict[str, NDArray[Any]] = {
+            **embedding.arrays,
+            **_prompt_feeds(self._decoder, asked),
+        }
+        if asked.windows is not None:
+            offered[WINDOWS] = asked.windows
+        feeds = {name: offered[name] for name in self._decoder.inputs}
+        out = self._decoder.run(feeds, [LOW_RES, QUALITY])
+        return _answers(out[LOW_RES], out[QUALITY], len(asked.coords))
 
 
 def _prompt_feeds(graph: Graph, asked: Asked) -> dict[str, NDArray[Any]]:

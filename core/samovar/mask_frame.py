@@ -1,11 +1,14 @@
 """Mask frame: between a decoder's coarse logits and the pixels of a picture.
 
-A decoder answers in logits over the whole encoder square, coarser than it (``mask_size``). The
-picture covers the square's content rectangle. Both directions have half-pixel centres and are
-plain element-wise arithmetic, so the bytes do not depend on threads.
+A decoder answers in logits over the whole encoder square, coarser than it (``mask_size``), whose
+content rectangle the picture covers; or over a window of the picture. All ways have half-pixel
+centres and are plain element-wise arithmetic, so the bytes do not depend on threads.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,10 @@ from samovar.masks import PixelMask
 MASK_LOGIT = 6.0
 """A mask given as a prompt becomes ± this logit: 99.75 % sure, within what decoders answer."""
 
+Window = tuple[float, float, float, float]
+"""x0, y0, x1, y1: edges in pixels of a picture, where pixel ``i`` covers ``[i, i + 1)``."""
+
+_SLACK = 1e-9
 _BLOCK = 1 << 20  # pixels interpolated at a time
 
 _NOTHING = PixelMask(Region((0, 0), (0, 0)), np.zeros((0, 0), dtype=bool))
@@ -38,40 +45,48 @@ def content_cells(fit: Fit, mask_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def stability(
-    logits: NDArray[np.float32], fit: Fit, threshold: float, offset: float = 1.0
+    logits: NDArray[np.float32],
+    fit: Fit,
+    threshold: float,
+    offset: float = 1.0,
+    window: Window | None = None,
 ) -> NDArray[np.float32]:
-    """IoU of the masks at ``threshold`` ± ``offset`` over the picture's cells.
+    """IoU of the masks at ``threshold`` ± ``offset`` over the cells that lie on the picture.
 
     Args:
-        logits: ``(…, h, w)`` in the mask frame.
+        logits: ``(…, h, w)`` in the mask frame, or over ``window``.
 
     Returns:
         ``(…)`` float32, 0…1; 0 where even the lower threshold finds nothing.
     """
-    rows, columns = content_cells(fit, (logits.shape[-2], logits.shape[-1]))
-    inside = logits[..., :rows, :columns]
+    rows, columns = _layout(fit, (logits.shape[-2], logits.shape[-1]), window)
+    inside = logits[..., rows.on_picture(), columns.on_picture()]
     smaller = np.count_nonzero(inside > threshold + offset, axis=(-2, -1))
     larger = np.count_nonzero(inside > threshold - offset, axis=(-2, -1))
     return np.asarray(smaller / np.maximum(larger, 1), dtype=np.float32)
 
 
-def pixel_mask(logits: NDArray[np.float32], fit: Fit, threshold: float = 0.0) -> PixelMask:
+def pixel_mask(
+    logits: NDArray[np.float32], fit: Fit, threshold: float = 0.0, window: Window | None = None
+) -> PixelMask:
     """Pixels of the picture where the bilinearly interpolated logits exceed ``threshold``.
 
     Only the region around cells above the threshold is interpolated: nowhere else can a mean of
-    four neighbours exceed it. Nothing is clipped to a prompt, filled, smoothed or filtered.
+    four neighbours exceed it. Nothing is clipped to a prompt, filled, smoothed or filtered; pixels
+    whose centres lie outside ``window`` are background.
 
     Args:
-        logits: ``(h, w)`` float32 in the mask frame.
+        logits: ``(h, w)`` float32 in the mask frame, or over ``window``.
         fit: how the picture lies in the encoder's square.
+        window: x0, y0, x1, y1, edges in pixels of the picture.
     """
     hits = logits > threshold
     rows, columns = np.flatnonzero(hits.any(axis=1)), np.flatnonzero(hits.any(axis=0))
     if rows.size == 0:
         return _NOTHING
-    height, width = content_extent(fit, (logits.shape[0], logits.shape[1]))
-    y = _span(int(rows[0]), int(rows[-1]), fit.picture[0], height, logits.shape[0])
-    x = _span(int(columns[0]), int(columns[-1]), fit.picture[1], width, logits.shape[1])
+    down, across = _layout(fit, (logits.shape[0], logits.shape[1]), window)
+    y = _Span(down, int(rows[0]), int(rows[-1]))
+    x = _Span(across, int(columns[0]), int(columns[-1]))
     if len(y.low) == 0 or len(x.low) == 0:
         return _NOTHING
     inside = np.empty((len(y.low), len(x.low)), dtype=bool)
@@ -85,27 +100,101 @@ def pixel_mask(logits: NDArray[np.float32], fit: Fit, threshold: float = 0.0) ->
     return PixelMask.of(inside, (y.start, x.start))
 
 
-class _Span:
-    """Pixels along one axis and the two cells that each lies between."""
+@dataclass(frozen=True)
+class _Axis:
+    """How cells lie along one axis of a picture."""
 
-    def __init__(self, start: int, at: NDArray[np.float64], cells: int) -> None:
-        self.start = start
-        at = np.clip(at, 0.0, cells - 1.0)
+    cells: int
+    pixels: int
+    """Of the picture."""
+    scale: float
+    """Cells a pixel."""
+    origin: float = 0.0
+    """Edge of the first cell, in pixels."""
+
+    def on_picture(self) -> slice:
+        """Cells whose centres lie on the picture; at least one when there are cells."""
+        start = max(0, math.ceil(-self.origin * self.scale - 0.5 - _SLACK))
+        stop = max(1, math.ceil((self.pixels - self.origin) * self.scale - 0.5 - _SLACK))
+        return slice(min(start, self.cells - 1), min(stop, self.cells))
+
+
+def _layout(fit: Fit, cells: tuple[int, int], window: Window | None) -> tuple[_Axis, _Axis]:
+    """Rows and columns of logits over the mask frame, or over a window of the picture."""
+    rows, columns = fit.picture
+    if window is None:
+        height, width = content_extent(fit, cells)
+        return _Axis(cells[0], rows, height / rows), _Axis(cells[1], columns, width / columns)
+    x0, y0, x1, y1 = window
+    return (
+        _Axis(cells[0], rows, cells[0] / (y1 - y0), y0),
+        _Axis(cells[1], columns, cells[1] / (x1 - x0), x0),
+    )
+
+
+class _Span:
+    """Pixels whose interpolation touches cells ``first … last``, and the two cells of each."""
+
+    def __init__(self, axis: _Axis, first: int, last: int) -> None:
+        scale, origin, cells = axis.scale, axis.origin, axis.cells
+        # at the border cells' outer halves their own value counts, up to the edge and no further
+        low = first - 0.5 if first > 0 else 0.0
+        high = last + 1.5 if last < cells - 1 else cells
+        start = math.ceil(origin + low / scale - 0.5 - _SLACK)
+        stop = math.floor(origin + high / scale - 0.5 + _SLACK) + 1
+        if last == cells - 1:  # a pixel centred on the far edge belongs to the next window
+            stop = math.ceil(origin + high / scale - 0.5 - _SLACK)
+        self.start = min(max(0, start), axis.pixels)
+        pixels = np.arange(self.start, max(self.start, min(axis.pixels, stop)), dtype=np.float64)
+        at = np.clip((pixels + 0.5 - origin) * scale - 0.5, 0.0, cells - 1.0)
         self.low = np.floor(at).astype(np.intp)
         self.high = np.minimum(self.low + 1, cells - 1)
         self.part = (at - self.low).astype(np.float32)
 
 
-def _span(first: int, last: int, pixels: int, extent: float, cells: int) -> _Span:
-    """Pixels whose interpolation touches cells ``first … last``.
+def project(
+    logits: NDArray[np.float32],
+    fit: Fit,
+    window: Window | None,
+    into: Window | None,
+    size: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Logits over one part of a picture → over another, ``size`` float32.
 
-    ``extent`` cells hold ``pixels`` pixels.
+    Each cell takes the mean over its footprint of the bilinear interpolation; where ``window``
+    says nothing, ``-MASK_LOGIT`` counts.
+
+    Args:
+        logits: ``(h, w)`` over ``window``, or over the mask frame where that is None.
+        into: a window of the picture, or None for the mask frame.
     """
-    scale = extent / pixels  # cells a pixel
-    start = 0 if first == 0 else max(0, int(np.floor((first - 0.5) / scale - 0.5)))
-    stop = pixels if last == cells - 1 else min(pixels, int(np.ceil((last + 1.5) / scale + 0.5)))
-    at = (np.arange(start, max(start, stop), dtype=np.float64) + 0.5) * scale - 0.5
-    return _Span(start, at, cells)
+    theirs = _layout(fit, (logits.shape[0], logits.shape[1]), window)
+    ours = _layout(fit, size, into)
+    (down, rows), (across, columns) = (_shares(*pair) for pair in zip(theirs, ours, strict=True))
+    # einsum adds in one order, whatever the number of threads
+    tall = np.einsum("ij,jk->ik", down, logits.astype(np.float64))
+    values = np.einsum("ik,lk->il", tall, across)
+    values -= MASK_LOGIT * (1 - rows[:, None] * columns)
+    return np.asarray(values, dtype=np.float32)
+
+
+def _shares(theirs: _Axis, ours: _Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights ``(ours, theirs)`` of cells in the means over others, and their sums ``(ours,)``."""
+    edges = ours.origin + np.arange(ours.cells + 1) / ours.scale
+    edges = np.clip((edges - theirs.origin) * theirs.scale, 0.0, theirs.cells)
+    wide = theirs.scale / ours.scale  # of our cells in theirs
+    centres = np.arange(-1, theirs.cells + 1) + 0.5
+    below = _hat_integral(edges[:, None] - centres)  # (ours + 1, theirs + 2)
+    weights = np.diff(below, axis=0) / wide
+    weights[:, 1] += weights[:, 0]
+    weights[:, -2] += weights[:, -1]
+    return weights[:, 1:-1], np.diff(edges) / wide
+
+
+def _hat_integral(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral up to ``at`` of the triangle of height 1 over -1…1."""
+    inner = np.clip(at, -1.0, 1.0)
+    return np.where(inner < 0, (inner + 1) ** 2 / 2, 1 - (1 - inner) ** 2 / 2)
 
 
 def mask_logits(

@@ -40,6 +40,27 @@ class PixelMask:
 
 
 @dataclass(frozen=True, eq=False)
+class WindowLogits:
+    """Logits of one object over a window of a picture instead of over the whole mask frame.
+
+    So a small object keeps its resolution from one decoding to the next.
+    """
+
+    values: NDArray[np.float32]
+    """``(h, w)``; cells of equal size."""
+    window: tuple[float, float, float, float]
+    """x0, y0, x1, y1: edges, where pixel ``i`` of the picture covers ``[i, i + 1)``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+
+LowRes = NDArray[np.float32] | WindowLogits
+"""One object's logits as a decoder gave them, over its mask frame or over a window."""
+
+
+@dataclass(frozen=True, eq=False)
 class Masks:
     """Answers of a decoder, one row a prompted object, in the order of the prompts."""
 
@@ -48,8 +69,9 @@ class Masks:
     """In pixels of the view's picture."""
     quality: NDArray[np.float32]
     """``(n,)`` predicted IoU, 0…1."""
-    low_res: NDArray[np.float32]
-    """``(n, h, w)`` logits in the decoder's mask frame: the prior of the next decode."""
+    low_res: NDArray[np.float32] | tuple[LowRes, ...]
+    """One a row, what ``Prompt.mask`` of the next decode takes: ``(h, w)`` logits in the decoder's
+    mask frame, or over a window where only that was decoded."""
     stability: NDArray[np.float32]
     """``(n,)`` IoU of the masks at the threshold ± 1 logit."""
 

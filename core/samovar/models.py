@@ -22,12 +22,13 @@ from samovar.decoding import SamDecoder
 from samovar.embedding import Embedding
 from samovar.encoding import BundleEncoder, ModelEncoder
 from samovar.errors import BundleError, PluginError, UsageError
-from samovar.faces import ClassicFace, Face, TwoFaces
+from samovar.faces import ClassicFace, Face, RegionFace, TwoFaces
 from samovar.licences import require_accepted, restriction
 from samovar.plugins import registry
 from samovar.protocols import Decoder, Graph, Runtime, RuntimeInfo
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.runtimes import choose_runtime
+from samovar.roi import wanted as roi_wanted
 from samovar.specs import EncoderSpec
 
 BATCH = 8
@@ -75,11 +76,17 @@ class Model:
         }
 
     def close(self) -> None:
+            "region_decode": self._region_decode(),
         """Let the graphs go. Using the model afterwards is an error."""
         if self.release is not None:
             self.release()
 
     def __enter__(self) -> Model:
+    def _region_decode(self) -> dict[str, Any] | None:
+        """The rule by which boxes are decoded over windows; None where everything is in full."""
+        roi = self.decoder.roi if isinstance(self.decoder, SamDecoder) else None
+        return None if roi is None else roi.document()
+
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,6 +107,7 @@ def load_model(
     Args:
         name_or_path: ``"tiny"``, ``"distribution/tiny"``, or a folder with ``bundle.json``.
         runtime: name, or ``auto`` (see :mod:`samovar.runtimes`); ``runtime_info`` says which.
+    region_decode: str = "auto",
         precision: one that the bundle has, or ``auto``: its own.
         threads: of the runtime; None: as many as there are cores to use.
         device: ``cpu``, or another that the runtime lists.
@@ -112,10 +120,12 @@ def load_model(
         DependencyError: no runtime is installed.
         PluginError: a plugin's encoder or decoder fails to start.
     """
+        region_decode: whether prompts with a box are decoded over a window around it:
+            ``auto`` (where the bundle says so), ``on`` or ``off``; see :mod:`samovar.roi`.
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}: give 1 or more")
     found = look_up(name_or_path)
-    options = _Options(runtime, precision, threads, device)
+    options = _Options(runtime, precision, threads, device, region_decode)
     if found.folder is None:
         assert found.spec is not None
         return _load_classes(found.spec, options, accept_license, str(name_or_path))
@@ -138,6 +148,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
     if precision not in bundle.precision_names:
         raise UsageError(
             f"{source}: model {bundle.name!r} has precision {', '.join(bundle.precision_names)}, "
+    region_decode: str
             f"not {precision}: leave --precision at auto"
         )
     bundle = bundle.in_precision(precision)
@@ -170,7 +181,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
     return Model(
         name,
         bundle.weights_hash,
-        SamDecoder(bundle, face),
+        SamDecoder(bundle, face, region),
         ModelEncoder(encoder, bundle.preparation, key, batch),
         graph.info,
         bundle.modalities,
@@ -181,6 +192,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
 
 def _load_classes(
     spec: EncoderSpec, options: _Options, accepted: Sequence[str], asked: str
+    windowed = roi_wanted(options.region_decode, bundle.roi, bundle.name)
 ) -> Model:
     """A model whose encoder, and decoder, are classes that plugins name."""
     if not spec.decoder:
@@ -189,6 +201,7 @@ def _load_classes(
         )
     decoder_spec = registry().find("decoder", spec.decoder)
     for one in (spec, decoder_spec):
+        region = RegionFace(load("decoder_roi"), bundle.taps) if windowed else None
         names = (spec.name, spec.canonical, asked)
         require_accepted(asked, names, one.weights_licence, accepted)
     try:
@@ -212,6 +225,7 @@ def _load_classes(
         spec.canonical,
         weights,
         decoder,
+    roi_wanted(options.region_decode, None, spec.canonical)
         ModelEncoder(encoder, preparation, key),
         info,
         spec.modalities,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import PromptError
 from samovar.grid import LPS_FROM_RAS, Grid
+from samovar.masks import LowRes
 
 Space = Literal["index", "world", "ras"]
 
@@ -30,8 +31,9 @@ class Prompt:
     points: tuple[tuple[float, ...], ...] = ()
     labels: tuple[int, ...] = ()
     """One a point: 1 the object, 0 not the object."""
-    mask: NDArray[np.float32] | None = None
-    """``(h, w)`` logits in the decoder's mask frame (see ``Decoder.mask_prompt``)."""
+    mask: LowRes | None = None
+    """``(h, w)`` logits in the decoder's mask frame (see ``Decoder.mask_prompt``), or what it
+    answered before (``Masks.low_res[i]``)."""
     sparse: NDArray[np.float32] | None = None
     """``(k, channels)`` learned prompt tokens, added to those of points and boxes."""
     dense: NDArray[np.float32] | None = None

@@ -124,6 +124,14 @@ def segment(
     manifest: Annotated[
         str | None,
         typer.Option("--manifest", metavar="JSON", help="Record how it was made."),
+    region_decode: Annotated[
+        str,
+        typer.Option(
+            "--region-decode",
+            metavar="auto|on|off",
+            help="Decode boxes over a window around each, where the model can.",
+        ),
+    ] = "auto",
     ] = None,
     reader: Annotated[
         str | None,
@@ -139,7 +147,7 @@ def segment(
     return run_segment(
         Request(
             input, output or [], model, box or [], point or [], world, prompts, auto, modality,
-            window or [], runtime, precision, threads, device, accept_license or [], preview,
-            manifest, reader, json, quiet, plugin_options,
+            window or [], runtime, precision, threads, device, region_decode, accept_license or [],
+            preview, manifest, reader, json, quiet, plugin_options,
         )
     )  # fmt: skip

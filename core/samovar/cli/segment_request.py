@@ -38,6 +38,7 @@ class Request:
     precision: str
     threads: int | None
     device: str
+    region_decode: str
     accept_license: Sequence[str]
     preview: str | None
     manifest: str | None

@@ -83,6 +83,7 @@ def _segment(
                 threads=request.threads,
                 device=request.device,
                 accept_license=tuple(request.accept_license),
+                region_decode=request.region_decode,
                 progress=tick,
                 cancel=cancel,
             )

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from samovar.errors import UsageError
 from samovar.evaluation.targets import Target
-from samovar.masks import PixelMask
+from samovar.masks import LowRes, PixelMask
 from samovar.prompts import Prompt
 
 PROMPTS = ("box", "point", "center")
@@ -121,9 +121,7 @@ def corrective_click(true: PixelMask, predicted: PixelMask) -> tuple[tuple[float
     return centre(PixelMask.of(largest[1], region.start)), largest[2]
 
 
-def corrected(
-    prompt: Prompt, true: PixelMask, predicted: PixelMask, low_res: NDArray[np.float32]
-) -> Prompt:
+def corrected(prompt: Prompt, true: PixelMask, predicted: PixelMask, low_res: LowRes) -> Prompt:
     """The prompt with one corrective click and the previous mask added."""
     click = corrective_click(true, predicted)
     if click is None:

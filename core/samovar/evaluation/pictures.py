@@ -75,9 +75,11 @@ def evaluate_picture(
         beside = references.dice(picture, box, target.mask)
         measured = measures(answers[i], target.mask, shape)
         objects.append(
-            ObjectResult(case.stem, target, measured, beside, steps[i], prompts[i], answers[i])
+            ObjectResult(
+                case.stem, target, measured, beside, steps[i], prompts[i], answers[i], quality[i]
+            )
         )
-    found = match(answers, quality, [t.mask for t in targets]) if where.instances else None
+    found = match(answers, quality, [t.mask for t in targets]) if where.counted else None
     return CaseResult(tuple(objects), found)
 
 
@@ -162,6 +164,6 @@ def _decode(decoder: Decoder, embedding: Embedding, prompts: Sequence[Prompt]) -
         tuple(i for p in parts for i in p.ids),
         tuple(m for p in parts for m in p.masks),
         np.concatenate([p.quality for p in parts]),
-        np.concatenate([p.low_res for p in parts]),
+        tuple(row for p in parts for row in p.low_res),
         np.concatenate([p.stability for p in parts]),
     )
