@@ -312,9 +312,7 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
     )
 
 
-def _check_roles(
-    roles: Mapping[str, str], files: Mapping[str, BundleFile], *, roi: bool
-) -> None:
+def _check_roles(roles: Mapping[str, str], files: Mapping[str, BundleFile], *, roi: bool) -> None:
     unknown = sorted(set(roles) - set(ROLES))
     if unknown:
         raise ValueError(f'"roles" has {", ".join(unknown)}, known are {", ".join(ROLES)}')

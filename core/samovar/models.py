@@ -27,8 +27,8 @@ from samovar.licences import require_accepted, restriction
 from samovar.plugins import registry
 from samovar.protocols import Decoder, Graph, Runtime, RuntimeInfo
 from samovar.resize import Normalisation, Preparation, Resize
-from samovar.runtimes import choose_runtime
 from samovar.roi import wanted as roi_wanted
+from samovar.runtimes import choose_runtime
 from samovar.specs import EncoderSpec
 
 BATCH = 8
@@ -72,21 +72,21 @@ class Model:
             "licence": _licences(self.spec, self.bundle),
             "encode_size": list(self.encoder.preparation.encode_size),
             "prompt_kinds": sorted(self.decoder.prompt_kinds),
+            "region_decode": self._region_decode(),
             "runtime": {"name": runtime.pop("runtime"), **runtime},
         }
 
-    def close(self) -> None:
-            "region_decode": self._region_decode(),
-        """Let the graphs go. Using the model afterwards is an error."""
-        if self.release is not None:
-            self.release()
-
-    def __enter__(self) -> Model:
     def _region_decode(self) -> dict[str, Any] | None:
         """The rule by which boxes are decoded over windows; None where everything is in full."""
         roi = self.decoder.roi if isinstance(self.decoder, SamDecoder) else None
         return None if roi is None else roi.document()
 
+    def close(self) -> None:
+        """Let the graphs go. Using the model afterwards is an error."""
+        if self.release is not None:
+            self.release()
+
+    def __enter__(self) -> Model:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,17 +101,19 @@ def load_model(
     threads: int | None = None,
     device: str = "cpu",
     accept_license: Sequence[str] = (),
+    region_decode: str = "auto",
 ) -> Model:
     """Load a model by the name that a plugin gave it, or from a bundle's folder.
 
     Args:
         name_or_path: ``"tiny"``, ``"distribution/tiny"``, or a folder with ``bundle.json``.
         runtime: name, or ``auto`` (see :mod:`samovar.runtimes`); ``runtime_info`` says which.
-    region_decode: str = "auto",
         precision: one that the bundle has, or ``auto``: its own.
         threads: of the runtime; None: as many as there are cores to use.
         device: ``cpu``, or another that the runtime lists.
         accept_license: names of models or licences whose restricted weights are accepted.
+        region_decode: whether prompts with a box are decoded over a window around it:
+            ``auto`` (where the bundle says so), ``on`` or ``off``; see :mod:`samovar.roi`.
 
     Raises:
         UsageError: an unknown name (with the nearest), a licence not accepted, a precision,
@@ -120,8 +122,6 @@ def load_model(
         DependencyError: no runtime is installed.
         PluginError: a plugin's encoder or decoder fails to start.
     """
-        region_decode: whether prompts with a box are decoded over a window around it:
-            ``auto`` (where the bundle says so), ``on`` or ``off``; see :mod:`samovar.roi`.
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}: give 1 or more")
     found = look_up(name_or_path)
@@ -140,6 +140,7 @@ class _Options:
     precision: str
     threads: int | None
     device: str
+    region_decode: str
 
 
 def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
@@ -148,7 +149,6 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
     if precision not in bundle.precision_names:
         raise UsageError(
             f"{source}: model {bundle.name!r} has precision {', '.join(bundle.precision_names)}, "
-    region_decode: str
             f"not {precision}: leave --precision at auto"
         )
     bundle = bundle.in_precision(precision)
@@ -164,6 +164,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
             precision=precision,
         )
 
+    windowed = roi_wanted(options.region_decode, bundle.roi, bundle.name)
     graph = load("encoder")
     encoder = BundleEncoder(bundle, graph)
     face: Face
@@ -172,6 +173,7 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
             face = ClassicFace(load("decoder"), bundle.mask_size, bundle.taps)
         else:
             face = TwoFaces(load("prompt_encoder"), load("mask_decoder"), bundle.taps)
+        region = RegionFace(load("decoder_roi"), bundle.taps) if windowed else None
     except BundleError as error:
         text = str(error)
         raise BundleError(text if str(bundle.folder) in text else f"{source}: {text}") from error
@@ -192,16 +194,15 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
 
 def _load_classes(
     spec: EncoderSpec, options: _Options, accepted: Sequence[str], asked: str
-    windowed = roi_wanted(options.region_decode, bundle.roi, bundle.name)
 ) -> Model:
     """A model whose encoder, and decoder, are classes that plugins name."""
+    roi_wanted(options.region_decode, None, spec.canonical)
     if not spec.decoder:
         raise PluginError(
             f"{spec.canonical} names no decoder: its EncoderSpec needs decoder='…' or a bundle"
         )
     decoder_spec = registry().find("decoder", spec.decoder)
     for one in (spec, decoder_spec):
-        region = RegionFace(load("decoder_roi"), bundle.taps) if windowed else None
         names = (spec.name, spec.canonical, asked)
         require_accepted(asked, names, one.weights_licence, accepted)
     try:
@@ -225,7 +226,6 @@ def _load_classes(
         spec.canonical,
         weights,
         decoder,
-    roi_wanted(options.region_decode, None, spec.canonical)
         ModelEncoder(encoder, preparation, key),
         info,
         spec.modalities,

@@ -112,6 +112,14 @@ def segment(
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="cpu, or another of the runtime's.")
     ] = "cpu",
+    region_decode: Annotated[
+        str,
+        typer.Option(
+            "--region-decode",
+            metavar="auto|on|off",
+            help="Decode boxes over a window around each, where the model can.",
+        ),
+    ] = "auto",
     accept_license: Annotated[
         Strings,
         typer.Option(
@@ -124,14 +132,6 @@ def segment(
     manifest: Annotated[
         str | None,
         typer.Option("--manifest", metavar="JSON", help="Record how it was made."),
-    region_decode: Annotated[
-        str,
-        typer.Option(
-            "--region-decode",
-            metavar="auto|on|off",
-            help="Decode boxes over a window around each, where the model can.",
-        ),
-    ] = "auto",
     ] = None,
     reader: Annotated[
         str | None,
