@@ -11,7 +11,6 @@ import pytest
 import SimpleITK as sitk
 
 from samovar.errors import GeometryError, InputError
-from samovar_medical.dicom import DicomFormat
 from samovar_medical.metaimage import MetaImageFormat
 from samovar_medical.nifti import NiftiFormat
 from samovar_medical.nrrd import NrrdFormat
@@ -207,15 +206,3 @@ def test_detached_voxels_that_are_missing(tmp_path):
             voxels.unlink()
         with pytest.raises(InputError, match="not beside it"):
             kind().open(str(path))
-
-
-def test_dicom_names_the_way_round(tmp_path):
-    series = tmp_path / "series"
-    series.mkdir()
-    with pytest.raises(InputError, match="without DICOM files"):
-        DicomFormat().open(str(series))
-    file = series / "slice"
-    file.write_bytes(bytes(128) + b"DICM" + bytes(100))
-    for path in (series, file):
-        with pytest.raises(InputError, match="convert the series to NIfTI first"):
-            DicomFormat().open(str(path))

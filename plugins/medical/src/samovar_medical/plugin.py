@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from samovar.hookspecs import hookimpl
-from samovar.specs import FormatSpec
+from samovar.specs import FormatSpec, OptionSpec
 
 PLUGIN_API = (1, 0)
 
 _LICENCE = "Apache-2.0"
 
+DICOM_OPTIONS = (
+    OptionSpec("--series", "DICOM: series number, UID or description", metavar="WHICH"),
+    OptionSpec("--allow-gaps", "DICOM: interpolate missing or uneven slices", bool, False),
+    OptionSpec("--frame", "DICOM: frame of a cine loop, from 1", int, metavar="N"),
+)
+
 
 @hookimpl
 def samovar_formats() -> list[FormatSpec]:
-    """NIfTI, NRRD and MetaImage volumes; DICOM is recognised and answered with the remedy."""
+    """NIfTI, NRRD and MetaImage volumes; DICOM series in; the challenge's npz."""
     return [
         FormatSpec(
             name="nifti",
@@ -73,12 +79,17 @@ def samovar_formats() -> list[FormatSpec]:
         FormatSpec(
             name="dicom",
             target="samovar_medical.dicom:DicomFormat",
-            summary="not yet supported: says how to convert a series to NIfTI",
-            suffixes=(".dcm",),
+            summary="DICOM series of CT, MR and PET as volumes; single radiographs and ultrasound",
+            suffixes=(".dcm", ".dicom", ".ima"),
             reads=True,
             domains=("volume",),
-            magic=((128, b"DICM"),),
+            magic=(
+                (128, b"DICM"),
+                # without a preamble: group 8 (or its length) comes first
+                *((0, b"\x08\0" + element) for element in (b"\0\0", b"\x05\0", b"\x08\0")),
+            ),
             folders=True,
+            options=DICOM_OPTIONS,
             code_licence=_LICENCE,
         ),
     ]

@@ -78,7 +78,7 @@ class VolumeImage(Image):
             raise InputError(f"{self.info.source}: the image was closed: open it again")
         block = self._values[(region or self.grid.region).slices]
         if size is not None and tuple(size) != block.shape:
-            block = block[np.ix_(*map(_nearest, block.shape, size))]
+            block = block[np.ix_(*map(nearest_indices, block.shape, size))]
         return self._real(block)[None]
 
     def __enter__(self) -> Self:
@@ -134,7 +134,8 @@ def slabs(shape: Sequence[int]) -> list[slice]:
     return [slice(a, min(a + depth, shape[0])) for a in range(0, shape[0], depth)]
 
 
-def _nearest(length: int, wanted: int) -> NDArray[np.intp]:
+def nearest_indices(length: int, wanted: int) -> NDArray[np.intp]:
+    """Indices of the ``wanted`` voxels whose centres lie nearest, of ``length``."""
     centres = ((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)
     return np.asarray(np.minimum(centres, length - 1))
 

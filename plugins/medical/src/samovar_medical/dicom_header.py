@@ -1,0 +1,345 @@
+"""Headers of DICOM files: what is needed of each frame, as plain numbers, and no patient data.
+
+Files are recognised by their content, whatever their names say. Of every file only the elements
+that are named here are parsed, and the pixels are never touched; a study of a thousand files
+costs a few kilobytes each.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samovar.errors import InputError
+from samovar_medical.dicom_privacy import PERSON_KEYWORDS, shareable
+from samovar_medical.dicom_source import SourceFrame
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_FACETS = {
+    "AcquisitionNumber": "acquisition", "TemporalPositionIdentifier": "time point",
+    "TemporalPositionIndex": "time point", "EchoNumbers": "echo", "EchoTime": "echo time",
+    "EffectiveEchoTime": "echo time", "DiffusionBValue": "b-value",
+    "DiffusionGradientOrientation": "direction", "InversionTime": "inversion time",
+    "FlipAngle": "flip angle", "TriggerTime": "trigger time",
+    "NominalPercentageOfCardiacPhase": "cardiac phase", "ImageType": "image type",
+    "FrameType": "image type", "ComplexImageComponent": "component", "StackID": "stack",
+    "ConvolutionKernel": "kernel", "AcquisitionTime": "acquisition time",
+    "ContentTime": "content time",
+}  # fmt: skip
+"""Elements by which frames at one place may differ, and what a person calls them; most telling
+first. None of them holds free text."""
+
+_INSTANCE = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
+    "SeriesDescription", "FrameOfReferenceUID", "Modality", "ImageType", "InstanceNumber",
+    "NumberOfFrames", "BodyPartExamined",
+)  # fmt: skip
+_FRAME = (
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+_PIXELS = (
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths", "TotalPixelMatrixColumns",
+)  # fmt: skip
+_WANTED = sorted({*_FACETS, *_INSTANCE, *_FRAME, *_PIXELS, *PERSON_KEYWORDS})
+
+_FIRST_BYTES = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x02\x00\x00\x00")
+"""How a file without the 128-byte preamble begins: group 8, or group 2 of the meta header."""
+
+_MODALITY_OF_CLASS = {
+    f"1.2.840.10008.5.1.4.1.1.{end}": code
+    for end, code in (
+        ("2", "CT"), ("2.1", "CT"), ("2.2", "CT"), ("4", "MR"), ("4.1", "MR"), ("4.4", "MR"),
+        ("128", "PT"), ("128.1", "PT"), ("130", "PT"), ("6.1", "US"), ("6.2", "US"), ("3.1", "US"),
+        ("1", "CR"), ("1.1", "DX"), ("1.1.1", "DX"), ("1.2", "MG"), ("1.2.1", "MG"),
+    )
+}  # fmt: skip
+"""SOP classes that say a modality by themselves."""
+
+_PIXEL_DATA = {
+    (0x7FE0, 0x0010): "PixelData",
+    (0x7FE0, 0x0008): "FloatPixelData",
+    (0x7FE0, 0x0009): "DoubleFloatPixelData",
+}
+_IMPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """How and where the pixels of one file are stored."""
+
+    syntax: str
+    """Transfer syntax UID."""
+    offset: int | None
+    """Byte at which the pixel data begin; None when the file has to be parsed for it."""
+    length: int
+    """Bytes from there to the end of the file."""
+    options: dict[str, Any]
+    """What pydicom's decoders have to be told."""
+
+    @property
+    def rows(self) -> int:
+        return int(self.options["rows"])
+
+    @property
+    def columns(self) -> int:
+        return int(self.options["columns"])
+
+    @property
+    def frames(self) -> int:
+        return int(self.options.get("number_of_frames") or 1)
+
+    @property
+    def samples(self) -> int:
+        return int(self.options["samples_per_pixel"])
+
+    @property
+    def photometric(self) -> str:
+        return str(self.options["photometric_interpretation"])
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One file: what all its frames share."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    series_number: int | None
+    description: str
+    """Of the series, free of what names the patient; may be empty."""
+    frame_of_reference_uid: str
+    modality: str
+    """As DICOM writes it; of the SOP class where the element is missing; else empty."""
+    image_type: tuple[str, ...]
+    number: int
+    """Of the instance in its series; 0 when absent."""
+    whole_slide: bool
+    pixels: Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of one instance."""
+
+    instance: Instance
+    number: int
+    """Counted from 1."""
+    position: tuple[float, ...] | None
+    """Of the first pixel's centre, LPS millimetres; None: the frame has no place in the patient."""
+    orientation: tuple[float, ...] | None
+    """Direction along a row, then down a column."""
+    spacing: tuple[float, float] | None
+    """Between rows, then between columns, millimetres."""
+    thickness: float | None
+    """From slice to slice as the header states it, millimetres."""
+    slope: float = 1.0
+    intercept: float = 0.0
+    facets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def placed(self) -> bool:
+        return None not in (self.position, self.orientation, self.spacing)
+
+    @property
+    def source(self) -> SourceFrame:
+        own = self.instance
+        return SourceFrame(own.path, self.number, own.sop_class_uid, own.sop_instance_uid)
+
+
+@contextmanager
+def silent_pydicom() -> Iterator[None]:
+    """pydicom's warnings quote the values that they are about: none of them is let out."""
+    logger = logging.getLogger("pydicom")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
+
+
+def looks_like_dicom(path: Path) -> bool:
+    """By its first bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return False
+    return head[128:] == b"DICM" or head[:4] in _FIRST_BYTES
+
+
+def read_frames(path: Path) -> list[Frame]:
+    """The frames of one file; none when it holds no image (a report, a plan, a directory).
+
+    Raises:
+        InputError: the file is not DICOM, or is damaged; the message quotes nothing of its content.
+    """
+    with silent_pydicom():
+        try:
+            return _read_frames(path)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{path}: cannot be read as DICOM ({type(error).__name__}), the file seems "
+                "damaged: copy or export it again"
+            ) from error
+
+
+def _read_frames(path: Path) -> list[Frame]:
+    from pydicom import dcmread
+
+    with path.open("rb") as file:
+        header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_WANTED))
+        at = file.tell()
+        if "SOPClassUID" not in header and "Rows" not in header:
+            raise InputError(f"{path}: is not a DICOM file: check what it is")
+        if "Rows" not in header or "Columns" not in header:
+            return []
+        pixels = _pixels(path, header, file, at)
+    if pixels is None:
+        return []
+    instance = _instance(path, header, pixels)
+    shared = _first(header, "SharedFunctionalGroupsSequence")
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    return [
+        _frame(header, shared, own[i] if i < len(own) else None, instance, i + 1)
+        for i in range(pixels.frames)
+    ]
+
+
+def _pixels(path: Path, header: Dataset, file: Any, at: int) -> Pixels | None:
+    """None when the file ends before any pixel data."""
+    from pydicom.pixels.utils import as_pixel_options
+
+    syntax = str(getattr(header.file_meta, "TransferSyntaxUID", "") or _IMPLICIT)
+    size = path.stat().st_size
+    if syntax == _DEFLATED:
+        return Pixels(syntax, None, 0, as_pixel_options(header, pixel_keyword="PixelData"))
+    implicit, little = header.original_encoding
+    file.seek(at)
+    head = file.read(8)
+    if len(head) < 8:
+        raise InputError(f"{path}: is truncated: it ends before its pixels: copy it again")
+    order = "little" if little else "big"
+    tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))  # type: ignore[arg-type]
+    if tag not in _PIXEL_DATA:
+        return None
+    offset = at + (8 if implicit else 12)
+    options = as_pixel_options(header, pixel_keyword=_PIXEL_DATA[tag])
+    if not implicit:
+        options["pixel_vr"] = head[4:6].decode("ascii", "replace")
+    options.setdefault("photometric_interpretation", "MONOCHROME2")
+    return Pixels(syntax, offset, size - offset, options)
+
+
+def _instance(path: Path, header: Dataset, pixels: Pixels) -> Instance:
+    sop_class = _text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID")
+    return Instance(
+        path,
+        sop_class,
+        _text(header, "SOPInstanceUID"),
+        _text(header, "StudyInstanceUID"),
+        _text(header, "SeriesInstanceUID"),
+        _whole(header, "SeriesNumber"),
+        shareable(_text(header, "SeriesDescription"), header),
+        _text(header, "FrameOfReferenceUID"),
+        _text(header, "Modality").upper() or _MODALITY_OF_CLASS.get(sop_class, ""),
+        tuple(str(v).upper() for v in _numbers_or_words(header, "ImageType")),
+        _whole(header, "InstanceNumber") or 0,
+        "TotalPixelMatrixColumns" in header,
+        pixels,
+    )
+
+
+def _frame(header: Dataset, shared: Any, own: Any, instance: Instance, number: int) -> Frame:
+    """Looks in the frame's own functional groups, then in the shared ones, then at the top."""
+
+    def find(keyword: str) -> Any:
+        for group in (own, shared):
+            for element in group or ():
+                if element.VR == "SQ" and element.value:
+                    value = element.value[0].get(keyword)
+                    if value not in (None, ""):
+                        return value
+        return header.get(keyword)
+
+    spacing = _floats(find("PixelSpacing"), 2)
+    step = _floats(find("SpacingBetweenSlices"), 1) or _floats(find("SliceThickness"), 1)
+    slope, intercept = (_floats(find(k), 1) for k in ("RescaleSlope", "RescaleIntercept"))
+    return Frame(
+        instance,
+        number,
+        _floats(find("ImagePositionPatient"), 3),
+        _floats(find("ImageOrientationPatient"), 6),
+        None if spacing is None else (spacing[0], spacing[1]),
+        abs(step[0]) if step and step[0] else None,
+        slope[0] if slope else 1.0,
+        intercept[0] if intercept else 0.0,
+        {k: _shown(v) for k in _FACETS if (v := find(k)) not in (None, "")},
+    )
+
+
+def facet_name(keyword: str) -> str:
+    """What a person calls a facet: ``"echo time"``."""
+    return _FACETS[keyword]
+
+
+def facet_keywords() -> tuple[str, ...]:
+    """In the order in which they are tried."""
+    return tuple(_FACETS)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return str(value)
+    return "\\".join(str(v) for v in value)
+
+
+def _first(header: Dataset, keyword: str) -> Any:
+    sequence = header.get(keyword)
+    return sequence[0] if sequence else None
+
+
+def _text(header: Any, keyword: str) -> str:
+    value = header.get(keyword) if header is not None else None
+    return "" if value is None else str(value).strip()
+
+
+def _whole(header: Dataset, keyword: str) -> int | None:
+    try:
+        return int(header.get(keyword))
+    except (TypeError, ValueError):
+        return None
+
+
+def _numbers_or_words(header: Dataset, keyword: str) -> tuple[Any, ...]:
+    value = header.get(keyword)
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _floats(value: Any, count: int) -> tuple[float, ...] | None:
+    """``count`` numbers, or None when they are absent or are not numbers."""
+    if value is None or value == "":
+        return None
+    try:
+        numbers = tuple(float(v) for v in ([value] if count == 1 else value))
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count else None
