@@ -76,7 +76,7 @@ def segment(
     modality: str = "auto",
     window: Sequence[str] = (),
     threads: int | None = None,
-    runtime: str = "auto",
+    runtime: str = "default",
     precision: str = "auto",
     device: str = "cpu",
     accept_license: Sequence[str] = (),

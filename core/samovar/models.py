@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from samovar.bundle import FILE_NAME, Bundle
 from samovar.catalogue import Listing, describe_model, list_models, look_up, verify_model
+from samovar.choice import Candidate, Choice, candidates_for, choose_fastest, identity_of
 from samovar.decoding import SamDecoder
 from samovar.embedding import Embedding
 from samovar.encoding import BundleEncoder, ModelEncoder
@@ -29,7 +30,7 @@ from samovar.protocols import Decoder, Graph, Runtime, RuntimeInfo
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.roi import wanted as roi_wanted
 from samovar.runtimes import choose_runtime
-from samovar.specs import EncoderSpec
+from samovar.specs import EncoderSpec, RuntimeSpec
 
 BATCH = 8
 """Pictures encoded at a time on a device that is not the CPU."""
@@ -51,6 +52,8 @@ class Model:
     spec: EncoderSpec | None = None
     """None for a bundle given by its folder."""
     release: Callable[[], None] | None = None
+    choice: Choice | None = None
+    """What ``--runtime auto`` chose, and why."""
 
     def encode(self, pictures: Sequence[NDArray[np.float32]]) -> list[Embedding]:
         """Each picture ``(3, rows, columns)`` float32, 0…255, RGB → its embedding.
@@ -64,6 +67,7 @@ class Model:
     def describe(self) -> dict[str, Any]:
         """What a manifest records: names, hash, licences, runtime, precision, threads."""
         runtime = asdict(self.runtime_info)
+        gate = self.bundle.gate if self.bundle else None
         return {
             "name": self.name,
             "version": self.bundle.version if self.bundle else "",
@@ -74,6 +78,8 @@ class Model:
             "prompt_kinds": sorted(self.decoder.prompt_kinds),
             "region_decode": self._region_decode(),
             "runtime": {"name": runtime.pop("runtime"), **runtime},
+            **({} if self.choice is None else {"runtime_choice": self.choice.describe()}),
+            **({} if gate is None else {"gate": gate.document()}),
         }
 
     def _region_decode(self) -> dict[str, Any] | None:
@@ -96,7 +102,7 @@ class Model:
 def load_model(
     name_or_path: str | Path,
     *,
-    runtime: str = "auto",
+    runtime: str = "default",
     precision: str = "auto",
     threads: int | None = None,
     device: str = "cpu",
@@ -107,8 +113,10 @@ def load_model(
 
     Args:
         name_or_path: ``"tiny"``, ``"distribution/tiny"``, or a folder with ``bundle.json``.
-        runtime: name, or ``auto`` (see :mod:`samovar.runtimes`); ``runtime_info`` says which.
-        precision: one that the bundle has, or ``auto``: its own.
+        runtime: name; ``default``, the first that is installed (see :mod:`samovar.runtimes`); or
+            ``auto``, the fastest on this machine (see :mod:`samovar.choice`).
+        precision: one that the bundle has; ``auto``: its own, or with the runtime ``auto`` the
+            fastest of those whose gate was passed.
         threads: of the runtime; None: as many as there are cores to use.
         device: ``cpu``, or another that the runtime lists.
         accept_license: names of models or licences whose restricted weights are accepted.
@@ -144,24 +152,44 @@ class _Options:
 
 
 def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
-    source = bundle.folder / FILE_NAME
-    precision = bundle.precision if options.precision == "auto" else options.precision
-    if precision not in bundle.precision_names:
+    precision = options.precision
+    if precision != "auto" and precision not in bundle.precision_names:
         raise UsageError(
-            f"{source}: model {bundle.name!r} has precision {', '.join(bundle.precision_names)}, "
-            f"not {precision}: leave --precision at auto"
+            f"{bundle.folder / FILE_NAME}: model {bundle.name!r} has precision "
+            f"{', '.join(bundle.precision_names)}, not {precision}: leave --precision at auto"
         )
-    bundle = bundle.in_precision(precision)
-    suffixes = sorted({Path(name).suffix.lower() for name in bundle.roles.values()})
-    chosen = choose_runtime(options.runtime, precision, suffixes)
-    machine: Runtime = registry().load(chosen)
+    if options.runtime == "auto":
+        return _load_fastest(bundle, spec, options)
+    graphs = bundle.in_precision(bundle.precision if precision == "auto" else precision)
+    runtime = choose_runtime(options.runtime, graphs.precision, graphs.suffixes)
+    return _open(graphs, spec, runtime, options)
+
+
+def _load_fastest(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
+    """What is the fastest here, timed now or in an earlier run."""
+    candidates = candidates_for(bundle, options.precision)
+    identity = identity_of(bundle, candidates, options.threads, options.device)
+
+    def load(candidate: Candidate) -> Model:
+        return _open(bundle.in_precision(candidate.precision), spec, candidate.runtime, options)
+
+    model, choice = choose_fastest(bundle, candidates, identity, load)
+    return replace(load(choice.candidate) if model is None else model, choice=choice)
+
+
+def _open(
+    bundle: Bundle, spec: EncoderSpec | None, runtime: RuntimeSpec, options: _Options
+) -> Model:
+    """A bundle's own graphs in one runtime."""
+    source = bundle.folder / FILE_NAME
+    machine: Runtime = registry().load(runtime)
 
     def load(role: str) -> Graph:
         return machine.load(
             bundle.graph(role),
             threads=options.threads,
             device=options.device,
-            precision=precision,
+            precision=bundle.precision,
         )
 
     windowed = roi_wanted(options.region_decode, bundle.roi, bundle.name)
@@ -178,7 +206,8 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
         text = str(error)
         raise BundleError(text if str(bundle.folder) in text else f"{source}: {text}") from error
     name = spec.canonical if spec is not None else bundle.name
-    key = f"{name}@{bundle.weights_hash}"
+    converted = "" if bundle.precision == "fp32" else f"+{bundle.precision}"
+    key = f"{name}@{bundle.weights_hash}{converted}"
     batch = 1 if graph.info.device == "cpu" else (encoder.batch or BATCH)
     return Model(
         name,

@@ -10,22 +10,22 @@ from samovar.plugins import registry
 from samovar.specs import RuntimeSpec
 
 PREFERENCE = ("onnxruntime", "openvino")
-"""What ``auto`` looks for first; then canonical names in order."""
+"""What ``default`` looks for first; then canonical names in order."""
 
 
 def choose_runtime(name: str, precision: str, suffixes: Iterable[str]) -> RuntimeSpec:
     """The runtime for graphs of ``suffixes`` in ``precision``.
 
     Args:
-        name: short or canonical name, or ``auto``.
+        name: short or canonical name, or ``default``: the first of :func:`usable_runtimes`.
 
     Raises:
         UsageError: unknown, or it cannot do this precision or these graphs.
-        DependencyError: it (or, with ``auto``, every one) needs something that is not installed.
+        DependencyError: it (or, by default, every one) needs something that is not installed.
     """
     wanted = tuple(suffixes)
-    if name == "auto":
-        return _automatic(precision, wanted)
+    if name == "default":
+        return usable_runtimes(precision, wanted)[0]
     offered = registry().specs("runtime")
     if not offered:
         raise _none_installed()
@@ -49,15 +49,23 @@ def missing_modules(spec: RuntimeSpec) -> tuple[str, ...]:
     return tuple(m for m in spec.requires if find_spec(m.partition(".")[0]) is None)
 
 
-def _automatic(precision: str, suffixes: Sequence[str]) -> RuntimeSpec:
+def usable_runtimes(
+    precision: str, suffixes: Iterable[str], *, required: bool = True
+) -> list[RuntimeSpec]:
+    """Installed runtimes for graphs of ``suffixes`` in ``precision``, in the order of preference.
+
+    Raises:
+        UsageError, DependencyError: there is none, and one is ``required``.
+    """
+    wanted = tuple(suffixes)
     offered: tuple[RuntimeSpec, ...] = registry().specs("runtime")
-    usable = [s for s in offered if not missing_modules(s) and _can(s, precision, suffixes)]
-    if usable:
-        return min(usable, key=_rank)
+    usable = [s for s in offered if not missing_modules(s) and _can(s, precision, wanted)]
+    if usable or not required:
+        return sorted(usable, key=_rank)
     if not offered or all(missing_modules(s) for s in offered):
         raise _none_installed()
     raise UsageError(
-        f"no installed runtime runs {', '.join(suffixes)} in {precision}; there are "
+        f"no installed runtime runs {', '.join(wanted)} in {precision}; there are "
         f"{', '.join(s.canonical for s in offered)}: choose another --precision"
     )
 

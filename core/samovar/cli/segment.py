@@ -100,10 +100,22 @@ def segment(
         ),
     ] = None,
     runtime: Annotated[
-        str, typer.Option("--runtime", metavar="NAME", help="What runs the graphs.")
-    ] = "auto",
+        str,
+        typer.Option(
+            "--runtime",
+            metavar="NAME",
+            help="What runs the graphs: onnxruntime, openvino …; default: the first of these that "
+            "is there; auto: the fastest here, timed once a model and remembered.",
+        ),
+    ] = "default",
     precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="fp32, int8 …")
+        str,
+        typer.Option(
+            "--precision",
+            metavar="NAME",
+            help="fp32, int8 …; auto: the model's own, or with --runtime auto the fastest whose "
+            "gate was passed.",
+        ),
     ] = "auto",
     threads: Annotated[
         int | None,

@@ -153,7 +153,12 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
     if request.quiet:
         return
     say(_intensity_line(objects.provenance.get("intensity", {})))
-    if restricted := _licence_line(objects.provenance.get("model", {})):
+    model = objects.provenance.get("model", {})
+    if why := model.get("runtime_choice", {}).get("why"):
+        say(f"runtime: {why}")
+    if not model.get("gate", {"passed": True})["passed"]:
+        say(f"{model['runtime']['precision']} of this model has not passed its gate")
+    if restricted := _licence_line(model):
         say(restricted)
     hidden = {"id", "class", "uncertainty", "bounds", "score", "name"}
     carried = {key for item in objects for key in item.attributes}
