@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samovar import hookimpl
-from samovar.specs import CommandSpec, EncoderSpec, OptionSpec, RuntimeSpec
+from samovar.specs import ArgumentSpec, CommandSpec, EncoderSpec, OptionSpec, RuntimeSpec
 
 PLUGIN_API = (1, 0)
 
@@ -48,6 +48,34 @@ BUNDLE_OPTIONS = (
     OptionSpec("--weights-license", "SPDX identifier of the weights", default=""),
     OptionSpec("--intended-use", "one sentence on what the model is for", default=""),
     OptionSpec("--threads", "threads of the trial run", int),
+)
+
+QUANTIZE_OPTIONS = (
+    OptionSpec("--method", "ptq (no torch) or qat (needs samovar-train)", default="ptq"),
+    OptionSpec(
+        "--data",
+        "labelled pictures: a MANIFEST.json, a set, or a folder of sets",
+        multiple=True,
+        metavar="PATH",
+    ),
+    OptionSpec("--output", "new folder for the bundle", metavar="DIR", short="-o"),
+    OptionSpec(
+        "--role",
+        "graph to quantise: encoder, mask_decoder …; default: the encoder, and decoders that gain",
+        multiple=True,
+    ),
+    OptionSpec("--samples", "pictures to calibrate with", int, 64),
+    OptionSpec("--percentile", "of a tensor's values that its scale covers", float, 99.99),
+    OptionSpec("--hard-samples", "calibrate with the pictures that rounding hurts most", bool),
+    OptionSpec("--weight-bits", "8, or 7: no overflow on CPUs without VNNI", int, 8),
+    OptionSpec("--keep", "leave nodes in float whose name contains this", multiple=True),
+    OptionSpec("--minutes", "of training, with --method qat", float, 10.0),
+    OptionSpec("--no-gate", "do not measure Dice; int8 then only runs on request", bool),
+    OptionSpec("--limit", "measure at most this many pictures a set", int, 0),
+    OptionSpec("--threads", "threads of ONNX Runtime", int),
+    OptionSpec("--seed", "of the training", int, 0),
+    OptionSpec("--json", "print the report as JSON", bool),
+    OptionSpec("--accept-license", "accept a model's licence by name", multiple=True),
 )
 
 
@@ -103,5 +131,18 @@ def samovar_commands() -> list[CommandSpec]:
             ),
             options=BUNDLE_OPTIONS,
             code_licence="Apache-2.0",
-        )
+        ),
+        CommandSpec(
+            name="quantize",
+            target="samovar_laptop.quantise.command:quantize",
+            summary="Add int8 graphs to a bundle, and measure what they cost and gain",
+            help=(
+                "Writes a bundle that has its graphs in int8 beside its own: calibrated on "
+                "labelled pictures, timed, and measured by modality on pictures held back. int8 "
+                "runs by default only where it passed."
+            ),
+            arguments=(ArgumentSpec("BUNDLE", "name of a model with graphs, or its folder"),),
+            options=QUANTIZE_OPTIONS,
+            code_licence="Apache-2.0",
+        ),
     ]
