@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SamovarError(Exception):
     """Base of all errors that samovar raises on purpose. The message is one line for a person."""
@@ -53,3 +55,5 @@ class Cancelled(SamovarError):
     """The user or a caller asked to stop. Finished work was kept."""
 
     exit_code = 130
+    finished: tuple[Any, ...] = ()
+    """Objects that were finished before."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.cache import EmbeddingCache
+from samovar.chains import Following
 from samovar.embedding import Embedding
 from samovar.executor import CancelToken, ProgressCallback
 from samovar.image import Image
@@ -45,3 +46,5 @@ class Job:
     cache: EmbeddingCache | None = None
     cancel: CancelToken | None = None
     progress: ProgressCallback | None = None
+    following: Following | None = None
+    """How prompted objects of a volume are followed; None: as :class:`Following` has it."""

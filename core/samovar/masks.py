@@ -38,6 +38,12 @@ class PixelMask:
         inside = np.ascontiguousarray(array[tight.slices])
         return cls(tight.shift(offset or (0,) * array.ndim), inside)
 
+    def flat(self, axis: int) -> PixelMask:
+        """A 3-D mask one index thick along ``axis`` → the same mask in 2-D."""
+        start = tuple(v for a, v in enumerate(self.region.start) if a != axis)
+        stop = tuple(v for a, v in enumerate(self.region.stop) if a != axis)
+        return PixelMask(Region(start, stop), np.squeeze(self.inside, axis=axis))
+
 
 @dataclass(frozen=True, eq=False)
 class WindowLogits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,36 @@ class SegmentedObject:
     @classmethod
     def from_mask(cls, id: int, mask: PixelMask, **fields: Any) -> SegmentedObject:
         return cls(id, mask.region, np.packbits(mask.inside).tobytes(), **fields)
+
+    @classmethod
+    def from_slices(
+        cls,
+        id: int,
+        axis: int,
+        slices: Mapping[int, tuple[Region, Callable[[], PixelMask]]],
+        **fields: Any,
+    ) -> SegmentedObject:
+        """An object of a volume from its masks on slices, unpacked one at a time.
+
+        Args:
+            axis: array axis of the slices.
+            slices: by index: the bounds on the slice, and what gives the 2-D mask.
+        """
+        if not slices:
+            return cls(id, Region((0, 0, 0), (0, 0, 0)), b"", **fields)
+        flat = [region for region, _ in slices.values()]
+        start = [min(r.start[i] for r in flat) for i in (0, 1)]
+        stop = [max(r.stop[i] for r in flat) for i in (0, 1)]
+        start.insert(axis, min(slices))
+        stop.insert(axis, max(slices) + 1)
+        region = Region(tuple(start), tuple(stop))
+        inside = np.zeros(region.shape, dtype=bool)
+        for position, (_, unpack) in slices.items():
+            mask = unpack()
+            place = np.moveaxis(inside, axis, 0)[position - region.start[axis]]
+            rows, columns = (v for a, v in enumerate(region.start) if a != axis)
+            place[mask.region.shift((-rows, -columns)).slices] = mask.inside
+        return cls(id, region, np.packbits(inside).tobytes(), **fields)
 
     @property
     def mask(self) -> NDArray[np.bool_]:

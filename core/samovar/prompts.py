@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import PromptError
 from samovar.grid import LPS_FROM_RAS, Grid
-from samovar.masks import LowRes
+from samovar.masks import LowRes, PixelMask
 
 Space = Literal["index", "world", "ras"]
 
@@ -38,6 +38,10 @@ class Prompt:
     """``(k, channels)`` learned prompt tokens, added to those of points and boxes."""
     dense: NDArray[np.float32] | None = None
     """``(channels, h, w)`` learned dense prompt, in place of that of the mask."""
+    key_boxes: tuple[tuple[float, ...], ...] = ()
+    """Further boxes of the same object of a volume, each one slice thick: its key slices."""
+    painted: tuple[PixelMask, ...] = ()
+    """The object's pixels on single slices of a volume as a person drew them, in image indices."""
     class_id: int = 0
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Carried over to the output's table (columns of a vector file, say)."""
@@ -49,9 +53,15 @@ class Prompt:
             )
 
     @property
+    def boxes(self) -> tuple[tuple[float, ...], ...]:
+        """Every box of the object: the first and those of further key slices."""
+        return self.key_boxes if self.box is None else (self.box, *self.key_boxes)
+
+    @property
     def empty(self) -> bool:
         return (
-            self.box is None
+            not self.boxes
+            and not self.painted
             and not self.points
             and self.mask is None
             and self.sparse is None
@@ -62,7 +72,7 @@ class Prompt:
     def kinds(self) -> frozenset[str]:
         """``box``, ``point``, ``negative-point``, ``mask``, ``sparse``, ``dense``."""
         found = {
-            "box": self.box is not None,
+            "box": bool(self.boxes),
             "point": 1 in self.labels,
             "negative-point": 0 in self.labels,
             "mask": self.mask is not None,
@@ -117,8 +127,8 @@ class Prompts:
     def _to_index(self, prompt: Prompt, grid: Grid) -> Prompt:
         n = grid.ndim
         flip = np.diag(LPS_FROM_RAS)[:n] if self.space == "ras" else np.ones(n)
-        box = prompt.box
-        if box is not None:
+        boxes = []
+        for box in prompt.boxes:
             if len(box) != 2 * n:
                 raise PromptError(
                     f"{describe(prompt)}: a world box of this image has {2 * n} numbers, "
@@ -126,7 +136,7 @@ class Prompts:
                 )
             corners = np.array([box[:n], box[n:]], dtype=np.float64) * flip
             low, high = corners.min(axis=0), corners.max(axis=0)
-            box = grid.box_to_index([*low, *high])
+            boxes.append(grid.box_to_index([*low, *high]))
         points = []
         for point in prompt.points:
             if len(point) != n:
@@ -135,7 +145,8 @@ class Prompts:
                     f"not {len(point)}"
                 )
             points.append(tuple(float(v) for v in grid.to_index(np.array(point) * flip)))
-        return replace(prompt, box=box, points=tuple(points))
+        first = next(iter(boxes), None)
+        return replace(prompt, box=first, key_boxes=tuple(boxes[1:]), points=tuple(points))
 
     def check(self, grid: Grid) -> None:
         """Refuse what cannot be meant.
@@ -148,11 +159,12 @@ class Prompts:
             raise PromptError("no prompt was given: add --box, --point, --prompts or --auto")
         size = np.array(grid.shape[::-1], dtype=np.float64)
         for prompt in self.objects:
-            if prompt.box is not None:
-                _check_box(prompt, prompt.box, size)
+            for box in prompt.boxes:
+                _check_box(prompt, box, size)
+            _check_key_slices(prompt, grid)
             for point in prompt.points:
                 _check_point(prompt, point, size)
-            if prompt.kinds <= {"negative-point"}:
+            if prompt.kinds <= {"negative-point"} and not prompt.painted:
                 raise PromptError(
                     f"{describe(prompt)} has only negative points: add a box or a positive point"
                 )
@@ -185,6 +197,17 @@ def _check_box(prompt: Prompt, box: tuple[float, ...], size: NDArray[np.float64]
         raise PromptError(
             f"{who} lies outside the image, which spans 0…{_numbers(size)} (x,y{',z' * (n - 2)})"
         )
+
+
+def _check_key_slices(prompt: Prompt, grid: Grid) -> None:
+    if grid.ndim == 2 and (prompt.key_boxes or prompt.painted):
+        raise PromptError(
+            f"{describe(prompt)} has several boxes, or something painted on slices: that is for "
+            "volumes, give every object of this image one box"
+        )
+    for mask in prompt.painted:
+        if len(mask.region.start) != 3 or not grid.region.contains(mask.region) or mask.empty:
+            raise PromptError(f"{describe(prompt)}: what is painted is empty or lies outside")
 
 
 def _check_point(prompt: Prompt, point: tuple[float, ...], size: NDArray[np.float64]) -> None:
