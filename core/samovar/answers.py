@@ -25,6 +25,32 @@ MAX_ROUNDS = 16
 """A generator that asks more often than this about one view is stopped with an error."""
 
 
+def answer(
+    job: Job,
+    view: View,
+    picture: NDArray[np.float32],
+    embedding: Embedding,
+    prompts: Prompts | None,
+) -> list[Part]:
+    """What the model says about one view.
+
+    Args:
+        picture: ``(3, rows, columns)`` of the view.
+        prompts: in index coordinates of the picture; None where the job's generator proposes.
+
+    Raises:
+        PluginError: the model or the generator breaks its contract.
+    """
+    if prompts is None:
+        assert job.generator is not None
+        return propose(job, view, picture, embedding, job.generator)
+    if not prompts.objects:
+        return []
+    masks = job.model.decoder.decode(embedding, prompts)
+    check_answer(masks, len(prompts), "the decoder")
+    return parts_of(view, masks, range(len(masks)), prompts, numbered=True)
+
+
 def propose(
     job: Job,
     view: View,
@@ -46,7 +72,7 @@ def propose(
             break
         prior = job.model.decoder.decode(embedding, prompts)
         check_answer(prior, len(prompts), "the decoder")
-        parts += parts_of(view, prior, generator.select(prior), numbered=False)
+        parts += parts_of(view, prior, generator.select(prior), prompts, numbered=False)
     raise PluginError(
         f"the prompt generator asked more than {MAX_ROUNDS} times about view {view.key}: "
         "its propose() must return None when it is done"
@@ -62,7 +88,10 @@ def in_picture(prompt: Prompt, view: View) -> Prompt:
     )
 
 
-def parts_of(view: View, masks: Masks, keep: Sequence[int], *, numbered: bool) -> list[Part]:
+def parts_of(
+    view: View, masks: Masks, keep: Sequence[int], prompts: Prompts, *, numbered: bool
+) -> list[Part]:
+    """The masks at positions ``keep``, in image coordinates, with the classes of their prompts."""
     return [
         Part(
             view,
@@ -70,6 +99,7 @@ def parts_of(view: View, masks: Masks, keep: Sequence[int], *, numbered: bool) -
             float(masks.quality[i]),
             float(masks.stability[i]),
             masks.ids[i] if numbered else 0,
+            prompts.objects[i].class_id,
         )
         for i in keep
     ]

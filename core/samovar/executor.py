@@ -7,6 +7,7 @@ the place where it belongs.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def ahead(
     Yields:
         Results in the order of the items. An exception in ``work`` is raised at its item's place.
     """
-    queue: list[tuple[R | None, BaseException | None, int]] = []
+    waiting: list[tuple[R | None, BaseException | None, int]] = []
     changed = threading.Condition()
     state = {"stopped": False, "finished": False}
 
@@ -79,13 +80,13 @@ def ahead(
             changed.wait_for(
                 lambda: (
                     state["stopped"]
-                    or not queue
-                    or (len(queue) < depth and sum(q[2] for q in queue) + size <= budget)
+                    or not waiting
+                    or (len(waiting) < depth and sum(w[2] for w in waiting) + size <= budget)
                 )
             )
             if state["stopped"]:
                 return False
-            queue.append((result, error, size))
+            waiting.append((result, error, size))
             changed.notify_all()
         return True
 
@@ -108,10 +109,10 @@ def ahead(
     try:
         while True:
             with changed:
-                changed.wait_for(lambda: bool(queue) or state["finished"])
-                if not queue:
+                changed.wait_for(lambda: bool(waiting) or state["finished"])
+                if not waiting:
                     return
-                result, error, _ = queue.pop(0)
+                result, error, _ = waiting.pop(0)
                 changed.notify_all()
             if error is not None:
                 raise error
@@ -121,6 +122,75 @@ def ahead(
             state["stopped"] = True
             changed.notify_all()
         thread.join()
+
+
+def spread(
+    items: Iterable[T],
+    work: Callable[[T], R],
+    *,
+    workers: int = 1,
+    cancel: CancelToken | None = None,
+) -> Generator[R, None, None]:
+    """``map(work, items)`` in ``workers`` threads; results in the order of their completion.
+
+    Args:
+        items: taken one at a time, by whichever thread is free.
+        work: called in several threads at once.
+        cancel: looked at before each item.
+
+    Yields:
+        Results. An exception in ``work`` or in ``items`` is raised as soon as it is met.
+    """
+    results: queue.Queue[tuple[R | None, BaseException | None, bool]] = queue.Queue(2 * workers)
+    source, taking, stopped = iter(items), threading.Lock(), threading.Event()
+
+    def put(result: R | None, error: BaseException | None, last: bool) -> None:
+        while not stopped.is_set():
+            try:
+                results.put((result, error, last), timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def take() -> Iterator[T]:
+        while not stopped.is_set():
+            if cancel is not None:
+                cancel.check()
+            with taking:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    return
+            yield item
+
+    def run() -> None:
+        try:
+            for item in take():
+                put(work(item), None, False)
+        except BaseException as error:
+            put(None, error, False)
+        finally:
+            put(None, None, True)
+
+    threads = [
+        threading.Thread(target=run, name="samovar-worker", daemon=True) for _ in range(workers)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        running = workers
+        while running:
+            result, error, last = results.get()
+            if error is not None:
+                raise error
+            if last:
+                running -= 1
+            else:
+                yield result  # type: ignore[misc]
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 def run(
@@ -143,9 +213,7 @@ def run(
     flow: Iterator[Any] = iter(items)
     opened: list[Generator[Any, None, None]] = []
     for stage in stages:
-        opened.append(
-            ahead(_present(flow), stage, depth=depth, budget=budget, cancel=cancel)
-        )
+        opened.append(ahead(_present(flow), stage, depth=depth, budget=budget, cancel=cancel))
         flow = opened[-1]
     try:
         for result in _present(flow):

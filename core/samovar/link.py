@@ -1,7 +1,7 @@
 """Linking: the parts of one object, seen in neighbouring views, become one object.
 
-Prompted parts carry their object's number. Unprompted parts are joined by union–find under one of
-two predicates: two tiles saw the *same* pixels in their halo, or two slices saw *adjacent* ones.
+Prompted parts carry their object's number. Unprompted parts are joined by union–find: here those of
+adjacent slices of a volume, and in :mod:`samovar.frontier` those of tiles, as they come.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from samovar.suppression import overlap
 from samovar.view import View
 
 SAME = 0.5
-"""Tiles: least IoU inside the shared pixels. Slices: least share of the smaller cross-section."""
+"""Least share of the smaller of two adjacent cross-sections of one object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class Part:
     stability: float
     id: int = 0
     """The prompted object's id; 0 for parts that nobody asked for by number."""
+    class_id: int = 0
 
 
 class UnionFind:
@@ -58,18 +59,12 @@ class UnionFind:
 
 
 def link(parts: Sequence[Part]) -> list[list[Part]]:
-    """Groups of parts, one group an object, in an order that only geometry decides.
-
-    Parts that a tile saw only in its halo, and that no neighbour confirmed, are dropped: their
-    owner looked and found nothing.
-    """
+    """Groups of parts of adjacent slices, one group an object, in an order of geometry alone."""
     parts = sorted((p for p in parts if not p.mask.empty), key=_place)
     sets = UnionFind(len(parts))
-    flat = not parts or parts[0].view.axis is None
-    for i, j in _same_pixels(parts) if flat else _adjacent(parts):
+    for i, j in _adjacent(parts) if parts else ():
         sets.union(i, j)
-    groups = [[parts[i] for i in group] for group in sets.groups()]
-    return [group for group in groups if len(group) > 1 or _owned(group[0])]
+    return [[parts[i] for i in group] for group in sets.groups()]
 
 
 def merge(masks: Sequence[PixelMask]) -> PixelMask:
@@ -88,22 +83,6 @@ def merge(masks: Sequence[PixelMask]) -> PixelMask:
 
 def _place(part: Part) -> tuple[tuple[int, ...], tuple[int, ...], str]:
     return part.mask.region.start, part.mask.region.stop, part.view.key
-
-
-def _same_pixels(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """Pairs from two tiles that agree on the pixels that both tiles saw."""
-    active: list[int] = []
-    for i, part in enumerate(parts):
-        active = [j for j in active if parts[j].mask.region.stop[0] > part.mask.region.start[0]]
-        for j in active:
-            other = parts[j]
-            shared = part.view.region.intersect(other.view.region)
-            if part.view.key == other.view.key or shared.empty:
-                continue
-            both, union = overlap(part.mask, other.mask, shared)
-            if both > 0 and both >= SAME * union:
-                yield i, j
-        active.append(i)
 
 
 def _adjacent(parts: Sequence[Part]) -> Iterator[tuple[int, int]]:
@@ -136,12 +115,3 @@ def _flat(mask: PixelMask, axis: int) -> PixelMask:
     start = tuple(v for a, v in enumerate(mask.region.start) if a != axis)
     stop = tuple(v for a, v in enumerate(mask.region.stop) if a != axis)
     return PixelMask(Region(start, stop), np.squeeze(mask.inside, axis=axis))
-
-
-def _owned(part: Part) -> bool:
-    indices = np.nonzero(part.mask.inside)
-    centre = tuple(
-        int(np.floor(i.mean())) + s for i, s in zip(indices, part.mask.region.start, strict=True)
-    )
-    core = part.view.core
-    return all(a <= v < b for v, a, b in zip(centre, core.start, core.stop, strict=True))

@@ -1,0 +1,383 @@
+"""The tiles' road: look at each tile, in any order; join and hand over in raster order.
+
+Reading, inference and joining go on at the same time, in threads of their own. What a tile says is
+bytes from then on: results that come early wait in a spool on disk, which is the ledger of a run
+that can be resumed. Memory does not grow with the scene.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samovar.answers import answer, in_picture
+from samovar.assembly import key_of, object_of_group, object_of_part
+from samovar.discovery import one_line
+from samovar.errors import Cancelled, PluginError, PromptError, SamovarError, UsageError
+from samovar.executor import Progress, ahead, spread
+from samovar.frontier import Frontier, Group
+from samovar.grid import Region
+from samovar.job import Job
+from samovar.lattice import Lattice, Tiling, one_view, plan_prompted, plan_tiles
+from samovar.ledger import Ledger
+from samovar.looking import Seen, encode_step
+from samovar.objects import SegmentedObject
+from samovar.parts import RestingPart, Spill, from_bytes, to_bytes
+from samovar.plans import Step
+from samovar.prompts import Prompts
+from samovar.semantic import Dissolver
+
+ATTEMPTS = 3
+"""Times that a tile is tried."""
+PATIENCE = 5
+"""A run whose first tiles fail, this many and no other, is stopped: the next would fail too."""
+PAUSE_S = 0.2
+"""Before the second attempt; a connection may come back."""
+
+
+class Taker(Protocol):
+    """Whoever takes finished objects (an ObjectSink does)."""
+
+    def add(self, item: SegmentedObject) -> None: ...
+
+    def advance(self, row: int) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What came of looking at one tile."""
+
+    key: str
+    result: bytes = b""
+    error: BaseException | None = None
+    attempts: int = 1
+
+
+Crew = Callable[[Iterable[Step]], Generator[Look, None, None]]
+"""Looks at tiles and yields what came of them, in any order."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileRun:
+    """How the tiles of one image are worked through."""
+
+    tiling: Tiling = field(default_factory=Tiling)
+    workers: int = 1
+    """Threads that look at tiles."""
+    semantic: bool = False
+    """Objects of one class that touch are one, and are numbered by their class."""
+    tolerant: bool = False
+    """Tiles that fail are noted and the rest goes on; otherwise the first failure ends the run."""
+    ledger: Ledger | None = None
+    """Where results are kept, so that the run can be resumed."""
+    crew: Crew | None = None
+    """Who looks at the tiles; None: threads of this process."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A tile that failed for good."""
+
+    tile: str
+    message: str
+
+
+def run_tiles(job: Job, run: TileRun, taker: Taker) -> list[Failed]:
+    """Objects of a 2-D image to ``taker``, in an order that only geometry decides.
+
+    Returns:
+        The tiles that failed, when the run is tolerant.
+
+    Raises:
+        Cancelled: the token was set; the ledger keeps what was finished.
+        SamovarError: whatever a tile said, when the run is not tolerant or no tile succeeded.
+        DiskFull: no room for the next result; what was finished is kept.
+    """
+    spool = run.ledger or Ledger()
+    crew = run.crew or local_crew(job, run.workers)
+    resumed = run.ledger is not None and len(run.ledger) > 0
+    joiner = _Joiner(job, run, taker)
+    with ExitStack() as stack:
+        if run.ledger is None:
+            stack.enter_context(spool)
+        todo = (s for s in plan(job, run.tiling) if not (resumed and spool.has(s.view.key)))
+        looks = stack.enter_context(closing(crew(todo)))
+        queue = _Queue(looks, spool, keep=run.ledger is not None, tolerant=run.tolerant)
+        total = planned(job, run.tiling)
+        for step in plan(job, run.tiling):
+            if job.cancel is not None:
+                job.cancel.check()
+            result = queue.take(step.view.key)
+            joiner.add(step, [] if result is None else from_bytes(result))
+            if job.progress is not None:
+                job.progress(Progress(step.position + 1, total, step.view.key))
+        joiner.finish()
+        queue.judge()
+        spool.save()
+    if job.progress is not None:
+        job.progress(Progress(total, total))
+    return queue.failed
+
+
+def segment_tiles(job: Job, run: TileRun | None = None) -> tuple[SegmentedObject, ...]:
+    """Objects of a 2-D image: in the order of the prompts, or by place where a generator proposed.
+
+    Raises: as :func:`run_tiles`.
+    """
+    kept = Kept()
+    run_tiles(job, run or TileRun(), kept)
+    return kept.items(job.prompts)
+
+
+class Kept:
+    """A taker that keeps all objects."""
+
+    def __init__(self) -> None:
+        self._items: list[SegmentedObject] = []
+
+    def add(self, item: SegmentedObject) -> None:
+        self._items.append(item)
+
+    def advance(self, row: int) -> None:
+        pass
+
+    def items(self, prompts: Prompts | None) -> tuple[SegmentedObject, ...]:
+        """In the order of the prompts, where there are some and they were not dissolved."""
+        if prompts is None or any(o.prompt is None for o in self._items):
+            return tuple(self._items)
+        found = {o.id: o for o in self._items}
+        return tuple(found[p.id] for p in prompts if p.id in found)
+
+
+def plan(job: Job, tiling: Tiling) -> Iterator[Step]:
+    """The steps of a job in raster order; the same whenever it is asked."""
+    if job.prompts is None:
+        return plan_tiles(job.image, tiling)
+    return iter(plan_prompted(job.image, job.prompts.objects, tiling))
+
+
+def planned(job: Job, tiling: Tiling) -> int:
+    """How many steps that is, blank tiles included."""
+    if one_view(job.image) is not None:
+        return 1
+    if job.prompts is None:
+        return len(Lattice.of(job.image, tiling))
+    return len(plan_prompted(job.image, job.prompts.objects, tiling))
+
+
+def local_crew(job: Job, workers: int) -> Crew:
+    """Threads of this process: one reads ahead, ``workers`` encode and decode."""
+    helpers = threading.local()
+
+    def work(seen: _Picture) -> Look:
+        if not hasattr(helpers, "job"):
+            # a generator may keep notes between its two calls
+            helpers.job = replace(job, generator=copy.copy(job.generator))
+        return _answered(helpers.job, seen)
+
+    def crew(steps: Iterable[Step]) -> Generator[Look, None, None]:
+        with (
+            closing(
+                ahead(steps, lambda s: _read(job, s), depth=workers + 1, cancel=job.cancel)
+            ) as seen,
+            closing(spread(seen, work, workers=workers, cancel=job.cancel)) as looks,
+        ):
+            yield from looks
+
+    return crew
+
+
+def look_at(job: Job, step: Step) -> Look:
+    """Look at one tile here and now, with a second and a third attempt."""
+    return _answered(job, _read(job, step))
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """A step and its picture; None where no pixel holds data."""
+
+    step: Step
+    picture: NDArray[np.float32] | None
+    error: BaseException | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.picture is None else self.picture.nbytes
+
+
+def _read(job: Job, step: Step) -> _Picture:
+    view = step.view
+    try:
+        valid = job.image.valid(view.region, size=view.size)
+        if valid is not None and not valid.any():
+            return _Picture(step, None)
+        block = job.image.read(view.region, size=view.size)
+        return _Picture(step, job.intensity.apply(view.squeeze(block)))
+    except Exception as error:
+        return _Picture(step, None, error)
+
+
+def _answered(job: Job, seen: _Picture) -> Look:
+    """What the model says; a tile that fails is read and asked again."""
+    key = seen.step.view.key
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            if seen.error is not None:
+                raise seen.error
+            return Look(key, to_bytes(_ask(job, seen)), None, attempt)
+        except (Cancelled, UsageError, PromptError) as error:
+            return Look(key, b"", error, attempt)
+        except Exception as error:
+            failure = error
+        if attempt < ATTEMPTS:
+            time.sleep(PAUSE_S * attempt)
+            seen = _read(job, seen.step)
+    return Look(key, b"", failure, ATTEMPTS)
+
+
+def _ask(job: Job, seen: _Picture) -> list[RestingPart]:
+    step = seen.step
+    if seen.picture is None:
+        zero = Region((0, 0), (0, 0))
+        return [RestingPart(zero, i, 0, 0, 0.0, 0.0, b"") for i in step.objects or ()]
+    prompts = None
+    if step.objects is not None:
+        assert job.prompts is not None
+        wanted = job.prompts.by_id()
+        prompts = Prompts(tuple(in_picture(wanted[i], step.view) for i in step.objects))
+    embedding = encode_step(job, Seen(step, seen.picture)).embedding
+    assert embedding is not None
+    parts = answer(job, step.view, seen.picture, embedding, prompts)
+    return [RestingPart.of(part) for part in parts]
+
+
+class _Queue:
+    """Results in the order in which they are asked for; what comes early waits in the spool."""
+
+    def __init__(self, looks: Iterator[Look], spool: Ledger, *, keep: bool, tolerant: bool) -> None:
+        self._looks, self._spool, self._keep, self._tolerant = looks, spool, keep, tolerant
+        self._failures: dict[str, BaseException] = {}
+        self._early: set[str] = set()
+        self._succeeded = False
+        self.failed: list[Failed] = []
+
+    def take(self, key: str) -> bytes | None:
+        """The result of a tile, when it is there; None if it failed for good."""
+        while key not in self._early and key not in self._failures:
+            look = next(self._looks, None)
+            if look is None:
+                break
+            if look.error is not None:
+                self._note(look)
+                continue
+            self._succeeded = True
+            if look.key == key:
+                if self._keep:
+                    self._spool.put(key, look.result, look.attempts)
+                return look.result
+            self._spool.put(look.key, look.result, look.attempts)
+            self._early.add(look.key)
+        if self._failures.pop(key, None) is not None:
+            return None
+        self._early.discard(key)
+        self._succeeded = True
+        result = self._spool.result(key)
+        if not self._keep:
+            self._spool.drop(key)
+        return result
+
+    def judge(self) -> None:
+        """Raises the failure of a run in which nothing succeeded."""
+        if self.failed and not self._succeeded:
+            raise self._first
+
+    def _note(self, look: Look) -> None:
+        error = look.error
+        assert error is not None
+        if not self._tolerant or isinstance(error, Cancelled | UsageError | PromptError):
+            raise _sayable(error, look.key)
+        if not self.failed:
+            self._first = _sayable(error, look.key)
+        message = one_line(error) if isinstance(error, Exception) else str(error)
+        self._failures[look.key] = error
+        self.failed.append(Failed(look.key, message))
+        if self._keep:
+            self._spool.fail(look.key, message, look.attempts)
+        if len(self.failed) >= PATIENCE and not self._succeeded:
+            raise self._first
+
+
+def _sayable(error: BaseException, tile: str) -> BaseException:
+    """Our own errors as they are; a stranger's in one line."""
+    if isinstance(error, SamovarError) or not isinstance(error, Exception):
+        return error
+    return PluginError(f"tile {tile}: {one_line(error)}")
+
+
+class _Joiner:
+    """Parts of tiles in raster order become objects."""
+
+    def __init__(self, job: Job, run: TileRun, taker: Taker) -> None:
+        self._job, self._taker = job, taker
+        self._spill = Spill()
+        self._number = 0
+        self._row = 0
+        self._frontier = None if job.prompts is not None else Frontier(job.image.grid.region)
+        self._prompts = {} if job.prompts is None else job.prompts.by_id()
+        self._dissolver = Dissolver(job.image, self._spill) if run.semantic else None
+
+    def add(self, step: Step, parts: Sequence[RestingPart]) -> None:
+        if self._frontier is None:
+            for part in parts:
+                prompt = self._prompts[part.id]
+                self._give(
+                    object_of_part(
+                        part, step.view, self._job.image, prompt=prompt, name=prompt.name,
+                        class_id=prompt.class_id, attributes=prompt.attributes,
+                    )
+                )  # fmt: skip
+            self._advance(step.view.region.start[0])
+            return
+        for group in self._frontier.add(step.view, parts):
+            self._found(group)
+        self._advance(self._frontier.row)
+
+    def finish(self) -> None:
+        for group in self._frontier.finish() if self._frontier is not None else ():
+            self._found(group)
+        if self._dissolver is not None:
+            for item in self._dissolver.finish():
+                self._taker.add(item)
+        self._taker.advance(self._job.image.grid.shape[0])
+
+    def _found(self, group: Group) -> None:
+        self._number += 1
+        item = object_of_group(group, self._number, self._job.image, self._spill)
+        if item is None:
+            self._number -= 1
+            return
+        self._give(replace(item, key=key_of(item, self._job.image)))
+
+    def _give(self, item: SegmentedObject) -> None:
+        if self._dissolver is None:
+            self._taker.add(item)
+        else:
+            self._dissolver.add(item)
+
+    def _advance(self, row: int) -> None:
+        if row <= self._row:
+            return
+        self._row = row
+        if self._dissolver is not None:
+            for item in self._dissolver.advance(row):
+                self._taker.add(item)
+            row = self._dissolver.row
+        self._taker.advance(row)
