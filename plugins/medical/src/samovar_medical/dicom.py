@@ -95,8 +95,9 @@ def _open_volume(path: str, series: Series, allow_gaps: bool, notes: list[str]) 
 def _source(stack: Stack) -> DicomSource:
     own = stack.frames[0].instance
     return DicomSource(
-        tuple(f.source for f in stack.frames), stack.sources, own.study_uid, own.series_uid,
-        own.frame_of_reference_uid, own.modality,
+        tuple(f.source for f in stack.frames),
+        tuple(stack.exact(z) for z in range(stack.grid.shape[0])),
+        own.study_uid, own.series_uid, own.frame_of_reference_uid, own.modality,
     )  # fmt: skip
 
 

@@ -209,6 +209,8 @@ def _read_frames(path: Path) -> list[Frame]:
         if "SOPClassUID" not in header and "Rows" not in header:
             raise InputError(f"{path}: is not a DICOM file: check what it is")
         if "Rows" not in header or "Columns" not in header:
+            if _text(header, "SOPClassUID") in _MODALITY_OF_CLASS:
+                raise InputError(f"{path}: is truncated inside its header: copy it again")
             return []
         pixels = _pixels(path, header, file, at)
     if pixels is None:

@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 SAME_PLACE = 0.01
 """Millimetres below which two slices lie at one place."""
 
-UNEVEN = 0.1
+UNEVEN = 0.2
 """Share of the spacing by which a slice may lie off; positions rounded to 0.1 mm stay below."""
 
 SHIFTED = 0.5
@@ -54,13 +54,12 @@ class Stack:
     slices: tuple[tuple[Part, ...], ...]
     notes: tuple[str, ...]
 
-    @property
-    def sources(self) -> tuple[int | None, ...]:
-        """For each slice of the grid the frame that it is, or None where it was interpolated."""
-        return tuple(
-            parts[0].frame if len(parts) == 1 and parts[0].shift == (0.0, 0.0) else None
-            for parts in self.slices
-        )
+    def exact(self, index: int) -> int | None:
+        """The frame that slice ``index`` of the grid is, pixel for pixel; None if interpolated."""
+        parts, pixels = self.slices[index], self.frames[0].instance.pixels
+        whole = self.grid.shape[1:] == (pixels.rows, pixels.columns)
+        alone = len(parts) == 1 and parts[0].shift == (0.0, 0.0)
+        return parts[0].frame if whole and alone else None
 
 
 def normal_of(frame: Frame) -> FloatArray:
@@ -129,6 +128,12 @@ def _steps(
         if step is None:
             return 1.0, 1, ["one slice of unknown thickness: 1 mm is assumed"]
         return step, 1, []
+    twice = [places[i] for i in np.flatnonzero(np.diff(places) < SAME_PLACE)]
+    if twice:
+        raise GeometryError(
+            f"{source}: holds slices with different pixels at {_positions(frames, twice)}, and "
+            "nothing in their headers tells them apart: separate the files first"
+        )
     mean = float(places[-1] - places[0]) / (len(places) - 1)
     even = places[0] + mean * np.arange(len(places))
     if np.abs(places - even).max() <= UNEVEN * mean:
@@ -140,14 +145,10 @@ def _uneven_steps(
     source: str, frames: Sequence[Frame], places: FloatArray, allow_gaps: bool
 ) -> tuple[float, int, list[str]]:
     gaps = np.diff(places)
-    step = float(np.median(gaps))
-    if np.rint(gaps / step).min() < 1:
-        step = float(gaps.min())
-    counts = np.maximum(np.rint(gaps / step), 1)
-    step = float((places[-1] - places[0]) / counts.sum())
-    grid = np.concatenate([[0.0], np.cumsum(counts)]) * step + places[0]
-    steps = int(counts.sum()) + 1
-    if np.abs(places - grid).max() <= UNEVEN * step:
+    found = _regular(places, float(np.median(gaps))) or _regular(places, float(gaps.min()))
+    if found is not None:
+        step, counts = found
+        steps = int(counts.sum()) + 1
         missing = steps - len(places)
         named = _positions(frames, _missing(places, counts, step))
         what = f"{missing} of its {steps} slices {'is' if missing == 1 else 'are'} missing: {named}"
@@ -168,6 +169,14 @@ def _uneven_steps(
             f"{source}: {what}: that is too much to interpolate, export the series again"
         )
     return step, steps, [f"{what}; interpolated between their neighbours"]
+
+
+def _regular(places: FloatArray, guess: float) -> tuple[float, FloatArray] | None:
+    """Step near ``guess`` of which every distance is a multiple, and the multiples."""
+    counts = np.maximum(np.rint(np.diff(places) / guess), 1)
+    step = float((places[-1] - places[0]) / counts.sum())
+    grid = np.concatenate([[0.0], np.cumsum(counts)]) * step + places[0]
+    return (step, counts) if np.abs(places - grid).max() <= UNEVEN * step else None
 
 
 def _missing(places: FloatArray, counts: FloatArray, step: float) -> list[float]:

@@ -134,10 +134,10 @@ class DicomVolume(Image):
     def _make(self, z: int) -> NDArray[Any]:
         stack = self._stack
         assert stack is not None
-        parts = stack.slices[z]
-        if len(parts) == 1 and parts[0].shift == (0.0, 0.0):
-            return self._cast(self._real(parts[0].frame))
-        total = sum(part.weight * self._moved(part) for part in parts)
+        exact = stack.exact(z)
+        if exact is not None:
+            return self._cast(self._real(exact))
+        total = sum(part.weight * self._moved(part) for part in stack.slices[z])
         return self._cast(np.asarray(total))
 
     def _real(self, index: int) -> NDArray[Any]:
