@@ -31,9 +31,9 @@ MARGIN = 0.05
 """Share by which another candidate has to be faster than the first."""
 OBJECTS = 8
 """Boxes asked for in the timed picture."""
-ROUNDS = 3
+ROUNDS = 7
 LONG = 3.0
-"""Seconds after which one further round is enough."""
+"""Seconds of counted rounds, all candidates together, after which no further one is run."""
 
 
 class Timed(Protocol):
@@ -193,7 +193,7 @@ def _time(
                 best[name] = min(best.get(name, taken), taken, key=sum)
         if len(failed) == len(candidates):
             raise failed[candidates[0].name]
-        if number >= 0 and sum(map(sum, best.values())) > LONG:
+        if number >= 0 and (number + 1) * sum(map(sum, best.values())) > LONG:
             break
     results = []
     for candidate in candidates:

@@ -61,13 +61,18 @@ def usable_runtimes(
     offered: tuple[RuntimeSpec, ...] = registry().specs("runtime")
     usable = [s for s in offered if not missing_modules(s) and _can(s, precision, wanted)]
     if usable or not required:
-        return sorted(usable, key=_rank)
+        return by_preference(usable)
     if not offered or all(missing_modules(s) for s in offered):
         raise _none_installed()
     raise UsageError(
         f"no installed runtime runs {', '.join(wanted)} in {precision}; there are "
         f"{', '.join(s.canonical for s in offered)}: choose another --precision"
     )
+
+
+def by_preference(specs: Iterable[RuntimeSpec]) -> list[RuntimeSpec]:
+    """:data:`PREFERENCE` first, then by canonical name."""
+    return sorted(specs, key=_rank)
 
 
 def _rank(spec: RuntimeSpec) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samovar.evaluation.command import EVAL_COMMAND
 from samovar.hookspecs import hookimpl
-from samovar.specs import CommandSpec, FormatSpec
+from samovar.specs import CommandSpec, FormatSpec, OptionSpec
 
 PLUGIN_API = (1, 0)
 
@@ -14,9 +14,22 @@ _BMP = (0, b"BM")
 _TIFF = ((0, b"II*\0"), (0, b"MM\0*"))
 
 
+_RUNTIMES = CommandSpec(
+    name="runtimes",
+    target="samovar.cli.runtimes:run_runtimes",
+    summary="List the runtimes: their devices, their precisions, what is missing",
+    help=(
+        "List the runtimes in the order in which --runtime default takes them, with their devices "
+        "on this machine, their precisions, and what to install where something is missing."
+    ),
+    options=(OptionSpec("--json", "print JSON, nothing else", bool, False),),
+    code_licence="Apache-2.0",
+)
+
+
 @hookimpl
 def samovar_commands() -> list[CommandSpec]:
-    return [EVAL_COMMAND]
+    return [EVAL_COMMAND, _RUNTIMES]
 
 
 @hookimpl

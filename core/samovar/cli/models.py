@@ -60,6 +60,8 @@ def info_command(model: Model, json: AsJson = False) -> int:
     one = describe_model(model)
     record = {**_plain(asdict(one)), **_plain(dict(one.record))}
     record.pop("record", None)
+    if timed := _timed_here(record.get("weights_sha256", "")):
+        record["timed_here"] = timed
     if json:
         print_json(record)
         return 0
@@ -67,6 +69,20 @@ def info_command(model: Model, json: AsJson = False) -> int:
     if one.problem:
         say(f"this model cannot be used: {one.problem}")
     return 0
+
+
+def _timed_here(weights: str) -> list[dict[str, Any]]:
+    """What ``--runtime auto`` remembers of the model on this machine, for each set of options."""
+    from samovar.choice import pick
+    from samovar.timings import kept
+
+    found = []
+    for identity, timings in kept():
+        if weights and weights in dict(identity.get("weights", {})).values():
+            chosen = pick(timings.results).name
+            entry = {"chosen": chosen, "threads": identity.get("threads")}
+            found.append({**entry, "why": timings.sentence(chosen)})
+    return found
 
 
 def verify_command(model: Model, json: AsJson = False) -> int:
