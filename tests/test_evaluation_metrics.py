@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from samovar.evaluation.metrics import (
     Found,
+    auroc,
     boundary_iou,
     detection,
     dice,
@@ -82,3 +83,11 @@ def test_detection_of_a_known_ranking():
 def test_nothing_predicted_is_worth_nothing():
     assert detection([Found((), (), 2)])["ap50"] == 0
     assert match([], [], [window((9, 9), 0, 0, 3, 3)]).hits == ()
+
+
+def test_auroc_is_the_chance_that_a_positive_scores_higher() -> None:
+    assert auroc([3, 2, 1, 0], [True, True, False, False]) == 1.0
+    assert auroc([0, 1, 2, 3], [True, True, False, False]) == 0.0
+    assert auroc([1, 1, 1], [True, False, True]) == 0.5
+    assert auroc([5, 1, 3, 2], [True, True, False, False]) == 0.5
+    assert auroc([1.0, 2.0], [True, True]) is None

@@ -234,3 +234,21 @@ def test_the_worst_objects_are_drawn(tmp_path):
     with Image.open(tmp_path / "page" / shown.file) as drawn:
         colours = {colour for _, colour in drawn.getcolors(2**20)}
     assert {TRUE_COLOUR, FOUND_COLOUR, BOX_COLOUR} <= colours
+
+
+def test_doubt_tells_bad_masks_from_good_ones_by_the_quality(tmp_path) -> None:
+    # the model is surest of the first object and right about it; the second is a ring in its box
+    ring = rectangle((60, 80), (5, 45, 30, 70))
+    ring[8:27, 48:67] = 0
+    write_set(tmp_path / "a", [np.maximum(rectangle((60, 80), (5, 5, 40, 40)), ring * 2)] * 2)
+    doubt = summarise(evaluate(str(tmp_path), BoxModel(), Settings()))["means"]["all"]["doubt"]
+    assert doubt["auroc"] == 1.0 and doubt["bad"] == 2 and doubt["objects"] == 4
+    assert 0 < doubt["error"] < 0.5
+
+
+def test_things_to_be_counted_are_matched_as_instances(tmp_path) -> None:
+    labels = [rectangle((60, 80), (5, 5, 40, 40))]
+    write_set(tmp_path / "a", labels, {"1": "building"})
+    write_set(tmp_path / "b", labels, {"1": "spleen"})
+    sets = summarise(evaluate(str(tmp_path), BoxModel(), Settings()))["datasets"]
+    assert sets["a"]["instances"]["f1"] == 1.0 and "instances" not in sets["b"]

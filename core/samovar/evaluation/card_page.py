@@ -40,6 +40,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _sets("Validation: kinds it was trained on, images it was not", figures["validation"]),
             _sets("Unseen: sets of which it saw nothing", figures["unseen"]),
             _instances(figures),
+            _doubt(figures),
             _prompts(figures.get("prompts", {}), figures.get("prompt_limit", 0)),
             _weak(figures),
             _training(facts, curves),
@@ -128,6 +129,25 @@ def _instances(figures: Row) -> str:
         return ""
     head = "## Instances, asked for with boxes\n\n| set | part | AP50 | F1 at IoU 0.5 | objects |\n"
     return head + "|---|---|---:|---:|---:|\n" + "\n".join(rows) + "\n"
+
+
+def _doubt(figures: Row) -> str:
+    rows = [
+        f"| {name.replace('_', ' ')}, {part} | {row['doubt']['auroc']:.3f} |"
+        f" {row['doubt']['bad']} | {row['doubt']['objects']} | {row['doubt']['error']:.3f} |"
+        for part in ("validation", "unseen")
+        for name, row in (*figures[part]["domains"].items(), *figures[part]["means"].items())
+        if "doubt" in row and name not in ("trained", "unseen")
+    ]
+    if not rows:
+        return ""
+    return (
+        "## Does it know when it is wrong?\n\nHow well a low predicted quality finds masks of Dice"
+        " below 0.8 (area under the ROC curve, all objects counting the same), and the mean"
+        " absolute difference between predicted and true IoU.\n\n"
+        "| objects of | AUROC | bad masks | masks | error of the quality |\n"
+        "|---|---:|---:|---:|---:|\n" + "\n".join(rows) + "\n"
+    )
 
 
 def _prompts(prompts: Row, limit: int) -> str:

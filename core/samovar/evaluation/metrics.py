@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import rankdata
 
 from samovar.masks import PixelMask
 
@@ -63,6 +64,19 @@ def iou_matrix(predicted: Sequence[PixelMask], true: Sequence[PixelMask]) -> NDA
     return np.array([[iou(p, t) for t in true] for p in predicted], dtype=np.float64).reshape(
         len(predicted), len(true)
     )
+
+
+def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """Area under the ROC curve: how often a positive scores higher than a negative, ties half.
+
+    None where all are positive or none is.
+    """
+    flags = np.asarray(positive, dtype=bool)
+    n, others = int(flags.sum()), int((~flags).sum())
+    if n == 0 or others == 0:
+        return None
+    ranks = rankdata(np.asarray(scores, dtype=np.float64))
+    return float((ranks[flags].sum() - n * (n + 1) / 2) / (n * others))
 
 
 @dataclass(frozen=True)

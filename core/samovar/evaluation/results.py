@@ -27,6 +27,8 @@ class ObjectResult:
     prompt: Prompt | None = None
     predicted: PixelMask | None = None
     """Kept for the worst objects only."""
+    quality: float | None = None
+    """The IoU that the model itself expects; None where a generator proposed."""
 
     @property
     def dice(self) -> float:

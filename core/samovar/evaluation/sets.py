@@ -31,6 +31,9 @@ THIN_WORDS = frozenset(
 )
 """A class whose name holds one of these words is a thin structure, reported apart."""
 
+COUNTED_WORDS = frozenset({"building", "buildings", "field", "fields", "nucleus", "nuclei", "ship"})
+"""A class whose name holds one of these words is one of things that are counted."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -77,7 +80,12 @@ class EvaluationSet:
         name = self.class_name(value)
         if isinstance(said, list):
             return name in said
-        return bool(THIN_WORDS & set(name.lower().replace("/", " ").replace("-", " ").split()))
+        return bool(THIN_WORDS & _words(name))
+
+    @property
+    def counted(self) -> bool:
+        """Whether its objects are instances, or components of a class of things to be counted."""
+        return self.instances or any(COUNTED_WORDS & _words(name) for name in self.classes.values())
 
     def cases(self, validation: bool = False) -> list[Case]:
         """Cases in the order of their stems; labels without an image are left out."""
@@ -104,6 +112,10 @@ class EvaluationSet:
     @property
     def has_validation(self) -> bool:
         return bool(self.validation) or self.path.name in _VALIDATION_RULES
+
+
+def _words(name: str) -> set[str]:
+    return set(name.lower().replace("/", " ").replace("-", " ").split())
 
 
 def find_sets(data: str | Path) -> tuple[list[EvaluationSet], list[str]]:

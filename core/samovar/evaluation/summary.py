@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from samovar.evaluation.bootstrap import Sampled, mean_of_sets, sample_set
-from samovar.evaluation.metrics import detection
+from samovar.evaluation.metrics import auroc, detection
 from samovar.evaluation.results import ObjectResult, SetResult
 from samovar.evaluation.run import Evaluation
 
 MEASURES = ("dice", "iou", "boundary_iou", "nsd")
+BAD = 0.8
+"""Masks of lower Dice are those that an uncertainty has to find."""
 _REFERENCE = "reference:"
 _CLICK = "click:"
 
@@ -97,7 +99,20 @@ def _group(sets: Iterable[SetResult], thin: bool = False) -> Row:
     row = _row([sampled(s.where.name, objects) for s, objects in chosen])
     row["objects"] = sum(len(objects) for _, objects in chosen)
     row["sets"] = [s.where.name for s, _ in chosen]
+    row |= _doubt([o for _, objects in chosen for o in objects])
     return row
+
+
+def _doubt(objects: Sequence[ObjectResult]) -> Row:
+    """How well a low predicted quality finds bad masks, all objects counting the same."""
+    judged = [o for o in objects if o.quality is not None]
+    area = auroc([-(o.quality or 0.0) for o in judged], [o.dice < BAD for o in judged])
+    if area is None:
+        return {}
+    off = [abs((o.quality or 0.0) - o.measures["iou"]) for o in judged]
+    bad = sum(o.dice < BAD for o in judged)
+    doubt = {"auroc": area, "bad": bad, "objects": len(judged), "error": sum(off) / len(off)}
+    return {"doubt": _rounded(doubt)}
 
 
 def _row(sets: Sequence[Sampled]) -> Row:

@@ -53,6 +53,7 @@ def evaluate_volume(
             return CaseResult(())
         objects = api.segment(image, model=model, prompts=Prompts(asked), modality=modality)
         answers = answers_of(objects, [p.id for p in asked])
+        expected = {o.id: o.score for o in objects}
         grey = stretched(image)
         axis, spacing = image.grid.slice_axis(), image.grid.spacing[::-1]
     results = []
@@ -61,7 +62,16 @@ def evaluate_volume(
         beside = references.dice(grey, box, target.mask, axis)
         measured = _measures(answer, target, labels.shape, spacing)
         results.append(
-            ObjectResult(case.stem, target, measured, beside, (measured["dice"],), prompt, answer)
+            ObjectResult(
+                case.stem,
+                target,
+                measured,
+                beside,
+                (measured["dice"],),
+                prompt,
+                answer,
+                expected.get(prompt.id),
+            )
         )
     return CaseResult(tuple(results))
 
