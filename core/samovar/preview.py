@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,38 @@ def _indices(objects: Objects, grid: Grid, axis: int) -> list[int]:
     return sorted({round(v) for v in np.linspace(first, last, count + 2)[1:-1]})
 
 
+@dataclass(frozen=True)
+class Hanging:
+    """How a slice is shown: patient right on screen left, anterior or superior up."""
+
+    swap: bool
+    """Rows and columns change places, before the flips."""
+    flip_rows: bool
+    flip_columns: bool
+    spacing: tuple[float, float]
+    """Of rows and columns as shown."""
+
+    def apply(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """``(…, rows, columns)`` as stored → as shown, without copying."""
+        shown = np.swapaxes(plane, -1, -2) if self.swap else plane
+        shown = shown[..., ::-1, :] if self.flip_rows else shown
+        return shown[..., ::-1] if self.flip_columns else shown
+
+
+def hang(grid: Grid, axis: int) -> Hanging:
+    """How a radiologist hangs slices along array axis ``axis``, by direction cosines."""
+    kept = [a for a in (0, 1, 2) if a != axis]
+    world = [int(np.argmax(np.abs(grid.direction[:, 2 - a]))) for a in kept]
+    signs = [float(np.sign(grid.direction[w, 2 - a])) for a, w in zip(kept, world, strict=True)]
+    spacing = [grid.spacing[2 - a] for a in kept]
+    # Screen columns run along L (or P in a sagittal slice), screen rows along P (or I).
+    swap = world[0] < world[1]
+    if swap:
+        world, signs, spacing = world[::-1], signs[::-1], spacing[::-1]
+    down = -signs[0] if world[0] == 2 else signs[0]
+    return Hanging(swap, down < 0, signs[1] < 0, (spacing[0], spacing[1]))
+
+
 def _display(
     picture: NDArray[np.float32],
     labels: NDArray[np.unsignedinteger[Any]],
@@ -126,20 +159,9 @@ def _display(
     axis: int,
     text: str,
 ) -> PillowImage.Image:
-    """One slice as a radiologist hangs it: axes swapped and flipped by direction cosines."""
-    kept = [a for a in (0, 1, 2) if a != axis]
-    world = [int(np.argmax(np.abs(grid.direction[:, 2 - a]))) for a in kept]
-    signs = [float(np.sign(grid.direction[w, 2 - a])) for a, w in zip(kept, world, strict=True)]
-    spacing = [grid.spacing[2 - a] for a in kept]
-    # Screen columns run along L (or P in a sagittal slice), screen rows along P (or I).
-    if world[0] < world[1]:
-        picture, labels = picture.transpose(0, 2, 1), labels.T
-        world, signs, spacing = world[::-1], signs[::-1], spacing[::-1]
-    down = -signs[0] if world[0] == 2 else signs[0]
-    if down < 0:
-        picture, labels = picture[:, ::-1], labels[::-1]
-    if signs[1] < 0:
-        picture, labels = picture[:, :, ::-1], labels[:, ::-1]
+    """One slice as a radiologist hangs it."""
+    hanging = hang(grid, axis)
+    picture, labels, spacing = hanging.apply(picture), hanging.apply(labels), hanging.spacing
     height, width = (n * s for n, s in zip(labels.shape, spacing, strict=True))
     scale = PANEL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -153,9 +175,7 @@ def _display(
     return panel
 
 
-def _overlay(
-    picture: NDArray[np.float32], labels: NDArray[Any], grow: int
-) -> PillowImage.Image:
+def _overlay(picture: NDArray[np.float32], labels: NDArray[Any], grow: int) -> PillowImage.Image:
     """Objects tinted, with an outline that lies just inside them."""
     picture = picture.repeat(grow, axis=1).repeat(grow, axis=2)
     labels = labels.repeat(grow, axis=0).repeat(grow, axis=1)
