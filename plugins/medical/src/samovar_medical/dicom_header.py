@@ -7,16 +7,12 @@ costs a few kilobytes each.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samovar.errors import InputError
-from samovar_medical.dicom_privacy import PERSON_KEYWORDS, shareable
+from samovar_medical.dicom_privacy import PERSON_KEYWORDS, shareable, silent_pydicom
 from samovar_medical.dicom_source import SourceFrame
 
 if TYPE_CHECKING:
@@ -157,19 +153,6 @@ class Frame:
     def source(self) -> SourceFrame:
         own = self.instance
         return SourceFrame(own.path, self.number, own.sop_class_uid, own.sop_instance_uid)
-
-
-@contextmanager
-def silent_pydicom() -> Iterator[None]:
-    """pydicom's warnings quote the values that they are about: none of them is let out."""
-    logger = logging.getLogger("pydicom")
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
 
 
 def looks_like_dicom(path: Path) -> bool:

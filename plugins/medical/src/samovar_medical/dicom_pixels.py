@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.errors import InputError
-from samovar_medical.dicom_header import Frame, silent_pydicom
+from samovar_medical.dicom_header import Frame
+from samovar_medical.dicom_privacy import silent_pydicom
 
 _UNCOMPRESSED = {
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2",

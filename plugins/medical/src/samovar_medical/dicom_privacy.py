@@ -7,7 +7,12 @@ after it was compared with everything in the header that identifies the patient.
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +35,41 @@ PERSON_KEYWORDS = (
 _WORD = re.compile(r"[^\W_]{3,}", re.UNICODE)
 _NUMBER = re.compile(r"\d{5,}|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 _LONGEST = 40
+
+_LIBRARIES = ("pydicom", "pylibjpeg", "openjpeg", "jpeg_ls")
+_lock = threading.Lock()
+_inside: list[tuple[warnings.catch_warnings, list[int]]] = []  # type: ignore[type-arg]
+_depth = 0
+
+
+@contextmanager
+def silent_pydicom() -> Iterator[None]:
+    """What pydicom and its decoders warn of and log quotes values of the header: none gets out.
+
+    Logging and warnings are the whole process's: the first thread to enter turns them off, the
+    last one to leave turns them on again.
+    """
+    global _depth
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    with _lock:
+        _depth += 1
+        if _depth == 1:
+            caught = warnings.catch_warnings()
+            caught.__enter__()
+            warnings.simplefilter("ignore")
+            _inside.append((caught, [one.level for one in loggers]))
+            for one in loggers:
+                one.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                caught, levels = _inside.pop()
+                for one, level in zip(loggers, levels, strict=True):
+                    one.setLevel(level)
+                caught.__exit__(None, None, None)
 
 
 def shareable(text: str, header: Dataset) -> str:
