@@ -170,7 +170,7 @@ class TestChoosingReaders:
         with pytest.raises(InputError, match="is a folder"):
             open_image(tmp_path)
         file(tmp_path, "IM0", b"\0" * 128 + b"DICM")
-        with pytest.raises(InputError, match="convert it to NIfTI first"):
+        with pytest.raises(InputError, match="pip install samovar-medical"):
             open_image(tmp_path)
         behaviour.add("a", Opens("series"), reads=True, folders=True)
         assert self.opened_by(tmp_path) == "series"
@@ -200,7 +200,7 @@ class TestNobodyReads:
             ("scan.vrt", b"<VRTDataset>", "pip install samovar-geo"),
             ("empty.png", b"", "is empty .0 bytes."),
             ("notes.txt", "größer\n".encode(), "is a text file, not an image"),
-            ("IM1", b"\0" * 128 + b"DICM", "DICOM is not yet supported: convert it to NIfTI"),
+            ("IM1", b"\0" * 128 + b"DICM", "is DICOM: pip install samovar-medical"),
             ("x.bin", b"\0\1\2", "no installed plugin recognises it"),
             ("boxes.json", b"[]", "is a file of prompts, not an image: give it with --prompts"),
         ],

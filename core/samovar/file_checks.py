@@ -87,10 +87,7 @@ def unreadable_folder(source: str) -> str:
     for file in inside:
         with file.open("rb") as handle:
             if is_dicom(handle.read(HEAD_BYTES)):
-                return (
-                    f"{source}: a DICOM folder is not yet supported: convert it to NIfTI first "
-                    "(dcm2niix)"
-                )
+                return f"{source}: is a DICOM folder: pip install samovar-medical"
     return f"{source}: is a folder, no installed plugin reads it as an image: give one file"
 
 
@@ -101,7 +98,7 @@ def unreadable_file(
     name = Path(source).name.lower()
     installed = {s.distribution for s in specs}
     if is_dicom(head):
-        return f"{source}: DICOM is not yet supported: convert it to NIfTI first (dcm2niix)"
+        return f"{source}: is DICOM: pip install samovar-medical"
     if holds_prompts:
         return f"{source}: is a file of prompts, not an image: give it with --prompts"
     for suffixes, plugin in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,16 +10,22 @@ import numpy as np
 import typer
 
 from samovar.cli.reporting import print_json, print_line, results_kept_clean
+from samovar.cli.signatures import extended, shared_options
 from samovar.formats import open_image
 from samovar.grid import Grid
 from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.manifest import describe_grid
+from samovar.plugins import Registry
 
 
-def attach(app: typer.Typer) -> None:
-    """Add ``info``."""
-    app.command("info", short_help="Say what an image is: grid, frame, channels, modality.")(info)
+def attach(app: typer.Typer, found: Registry) -> None:
+    """Add ``info`` with the options of the readers in ``found``."""
+    readers = [s for s in found.specs("format") if s.reads]
+    more = shared_options(found, readers, inspect.signature(info).parameters)
+    app.command("info", short_help="Say what an image is: grid, frame, channels, modality.")(
+        extended(info, more)
+    )
 
 
 def info(
@@ -28,9 +35,11 @@ def info(
         typer.Option("--reader", metavar="NAME", help="Format to read FILE as, if several could."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+    **plugin_options: Any,
 ) -> None:
     """Say what an image is: grid, spacing, frame, channels, type of its values, modality."""
-    with results_kept_clean(), open_image(file, reader=reader) as image:
+    given = {k: v for k, v in plugin_options.items() if v not in (None, False, [])}
+    with results_kept_clean(), open_image(file, reader=reader, **given) as image:
         record = describe_image(image)
     if json:
         print_json(record)

@@ -106,7 +106,7 @@ def build_app(found: Registry | None = None) -> typer.Typer:
         "plugins": _group("List plugins and find out what is wrong with them."),
     }
     segment.attach(app, plugins_found)
-    info.attach(app)
+    info.attach(app, plugins_found)
     models.attach(groups["models"])
     plugins.attach(groups["plugins"])
     taken = {"segment", "info", *(f"models {n}" for n in models.NAMES)}

@@ -1,4 +1,7 @@
-"""What NRRD and MetaImage share: SimpleITK reads the voxels after the header was checked."""
+"""What NRRD and MetaImage share: SimpleITK reads them after the header was checked.
+
+Voxels that lie in the file as they are get memory-mapped: only what is looked at is read.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,8 @@ class TextHeader:
     encoding: str
     """``raw``, ``gzip``, or another one that cannot be checked beforehand."""
     notes: tuple[str, ...] = ()
+    dtype: str = ""
+    """numpy's name of the stored type, with its byte order; empty when it is not sure."""
     extra: dict[str, str] = field(default_factory=dict)
 
 
@@ -103,20 +108,21 @@ def open_itk(
         size = reader.GetSize()
         if len(size) > 3:
             reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
-        image = reader.Execute()
+        mapped = _mapped(header)
+        image = reader if mapped is not None else reader.Execute()
     except RuntimeError as error:
         raise InputError(
             f"{path}: is damaged ({_cause(error)}): copy or export it again"
         ) from error
-    if image.GetNumberOfComponentsPerPixel() > 1:
+    if reader.GetNumberOfComponents() > 1:
         raise InputError(
-            f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour, vectors "
+            f"{path}: has {reader.GetNumberOfComponents()} values a voxel (colour, vectors "
             'or layers): take one, e.g. python -c "import SimpleITK as s; s.WriteImage('
             f"s.VectorIndexSelectionCast(s.ReadImage('{Path(path).as_posix()}'), 0), 'one.nrrd')\""
         )
-    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+    if reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise InputError(f"{path}: its voxels are complex: convert it to its magnitude first")
-    grid = volume_grid(path, image.GetSize()[::-1], _affine(image))
+    grid = volume_grid(path, image.GetSize()[:3][::-1], _affine(image))
     warn(path, header.notes)
     native = {
         **info["native"],
@@ -124,8 +130,18 @@ def open_itk(
         "warnings": header.notes,
     }
     about = ImageInfo(path, "volume", format_name, info["modality"], native=native)
-    values = sitk.GetArrayViewFromImage(image)
+    values = sitk.GetArrayViewFromImage(image) if mapped is None else mapped
     return VolumeImage(values, grid, about, label_names=names, keep=image)
+
+
+def _mapped(header: TextHeader) -> NDArray[Any] | None:
+    """``(z, y, x)`` voxels as they lie in the file; None when they have to be unpacked."""
+    plain = header.encoding == "raw" and header.dtype and len(header.sizes) == 3
+    if not plain or header.data_file is None:
+        return None
+    return np.memmap(
+        header.data_file, header.dtype, "r", header.data_offset, tuple(header.sizes[::-1])
+    )
 
 
 def _affine(image: Any) -> NDArray[np.float64]:

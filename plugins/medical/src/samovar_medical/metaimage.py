@@ -34,7 +34,7 @@ class MetaImageFormat:
     """Reads volumes and label prompts, writes label images."""
 
     def open(self, path: str, **options: Any) -> VolumeImage:
-        """Open one volume; the voxels are read here, once, in their own type.
+        """Open one volume: raw voxels are memory-mapped, packed ones are unpacked here, once.
 
         Raises:
             InputError: not MetaImage, damaged, truncated, 4-D, several values a voxel, NaN or
@@ -110,10 +110,19 @@ def read_header(path: str) -> TextHeader:
     header = TextHeader(
         fields, sizes, _ITEM_BYTES[kind] * max(1, channels), file, offset if local else 0,
         "gzip" if packed else "raw" if "HeaderSize" not in fields else "unchecked",
-        _notes(fields),
+        _notes(fields), _dtype(kind, fields) if channels <= 1 else "",
     )  # fmt: skip
     require_header(path, header)
     return header
+
+
+def _dtype(kind: str, fields: dict[str, str]) -> str:
+    """numpy's name of the type; empty unless the header says that the voxels are binary."""
+    if fields.get("BinaryData", "").lower() not in ("true", "1"):
+        return ""
+    swapped = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))
+    letter = {"MET_FLOAT": "f", "MET_DOUBLE": "f"}.get(kind) or ("u" if kind[4] == "U" else "i")
+    return f"{'>' if swapped.lower() in ('true', '1') else '<'}{letter}{_ITEM_BYTES[kind]}"
 
 
 def _lines(head: bytes) -> tuple[dict[str, str], int]:

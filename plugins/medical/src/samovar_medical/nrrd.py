@@ -56,7 +56,7 @@ class NrrdFormat:
     """Reads volumes and label prompts, writes label images."""
 
     def open(self, path: str, **options: Any) -> VolumeImage:
-        """Open one volume; the voxels are read here, once, in their own type.
+        """Open one volume: raw voxels are memory-mapped, packed ones are unpacked here, once.
 
         Raises:
             InputError: not NRRD, damaged, truncated, 4-D, several values a voxel, NaN or infinite.
@@ -142,10 +142,21 @@ def read_header(path: str) -> TextHeader:
     known = {"gz": "gzip", "gzip": "gzip", "raw": "raw"}
     header = TextHeader(
         fields, sizes, _SIZE_OF[kind], file, offset,
-        "unchecked" if skipped else known.get(encoding, encoding), _notes(fields), extra,
+        "unchecked" if skipped else known.get(encoding, encoding), _notes(fields),
+        _dtype(kind, fields), extra,
     )  # fmt: skip
     require_header(path, header)
     return header
+
+
+def _dtype(kind: str, fields: dict[str, str]) -> str:
+    """numpy's name of the type; empty when bytes could be in either order and nothing says so."""
+    size = _SIZE_OF[kind]
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower(), "")
+    if size > 1 and not order:
+        return ""
+    unsigned = kind.startswith("u")
+    return f"{order}{'f' if kind in ('float', 'double') else 'u' if unsigned else 'i'}{size}"
 
 
 def _lines(path: str, head: bytes) -> tuple[dict[str, str], dict[str, str], int]:
