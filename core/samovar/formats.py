@@ -24,7 +24,7 @@ from samovar.errors import (
     UsageError,
 )
 from samovar.image import Image, Opened
-from samovar.naming import choose
+from samovar.naming import choose, matching
 from samovar.objects import Objects
 from samovar.options import accepted_options, owners_of
 from samovar.plugins import Registry, registry
@@ -202,16 +202,36 @@ def _label_boxes(source: str, image: Image) -> Prompts:
         return prompts_from_labels(labels, image)
 
 
+def split_output(text: str | os.PathLike[str]) -> tuple[str, Path]:
+    """``rtstruct:OUT.dcm`` → the format's name and the path; a bare path → ``""`` and itself.
+
+    What stands before a colon counts only where a format that writes has that name, so ``C:`` is
+    a drive.
+    """
+    whole = os.fspath(text)
+    name, colon, rest = whole.partition(":")
+    if colon and rest and matching([s for s in registry().specs("format") if s.writes], name):
+        return name, Path(rest)
+    return "", Path(whole)
+
+
 def writer_for(path: str | os.PathLike[str], image: Image) -> FormatSpec:
     """The format that will write ``path``; everything that can be checked early is checked.
+
+    Args:
+        path: ``PATH``, or ``NAME:PATH`` where the suffix alone does not say which format.
 
     Raises:
         OutputError: nobody writes the suffix for this domain, the folder is missing or read-only,
             the path is a folder or the input itself.
         UsageError: several plugins write the suffix.
     """
-    target = Path(path)
-    specs = [s for s in registry().specs("format") if s.writes]
+    name, target = split_output(path)
+    writers = [s for s in registry().specs("format") if s.writes]
+    if name:
+        specs = [choose(writers, "format", name)]
+    else:
+        specs = [s for s in writers if not s.by_name]
     domain = image.info.domain
     if domain == "raster" and image.grid.frame.kind == "index":
         domains = {"raster", "picture"}
@@ -248,10 +268,26 @@ def write_all(
         OutputError: as :func:`writer_for`, or the disk refuses; nothing is left behind.
         PluginError: a writer failed; nothing is left behind.
     """
-    jobs = [(Path(p), writer_for(p, image)) for p in paths]
+    jobs = [(split_output(p)[1], writer_for(p, image)) for p in paths]
+    for _, spec in jobs:
+        check_writer(spec, image, **options)
     with all_or_nothing() as outputs:
         for target, spec in jobs:
             outputs.append(stage_objects(objects, target, spec, image, **options))
+
+
+def check_writer(spec: FormatSpec, image: Image, **options: Any) -> None:
+    """Let a writer refuse before any work what it could not write in the end."""
+    check = getattr(registry().load(spec), "check", None)
+    if check is not None:
+        check(image, **accepted_options(spec, options))
+
+
+def written_suffix(path: Path, spec: FormatSpec) -> str:
+    """The suffix of a path as its format has it: ``.nii.gz`` whole."""
+    ends = [s for s in spec.suffixes if path.name.lower().endswith(s)]
+    length = max((len(s) for s in ends), default=len(path.suffix))
+    return path.name[len(path.name) - length :]
 
 
 def stage_objects(
@@ -260,11 +296,9 @@ def stage_objects(
     """Write one output under a temporary name; the caller commits it. Raises as write_all."""
     writer = registry().load(spec)
     mine = accepted_options(spec, options)
-    ends = [s for s in spec.suffixes if path.name.lower().endswith(s)]
-    length = max((len(s) for s in ends), default=len(path.suffix))
     return stage(
         path,
         spec.canonical,
         lambda temporary: writer.write(objects, temporary, image, **mine),
-        path.name[len(path.name) - length :],
+        written_suffix(path, spec),
     )

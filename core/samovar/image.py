@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -63,6 +63,8 @@ class Image(ABC):
     order. Tiles are laid from the larger one's first pixel, so that a part has the same tiles."""
     opened: Opened | None = None
     """How to open it again, elsewhere; None for images that were not opened by a format."""
+    label_names: Mapping[int, str] = MappingProxyType({})
+    """Names of label values, where the file states them."""
 
     @abstractmethod
     def read(

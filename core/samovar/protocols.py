@@ -171,7 +171,11 @@ class PromptReader(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """Writes objects. What a FormatSpec with ``writes`` targets."""
+    """Writes objects. What a FormatSpec with ``writes`` targets.
+
+    It may have ``check(image, **options)``, called before any work: it raises what :meth:`write`
+    would raise at the end for this image and these options.
+    """
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
         """Writes to ``path``, a temporary name with the right suffix that the host then renames."""

@@ -204,6 +204,8 @@ class FormatSpec(Spec):
     reads_prompts: bool = False
     domains: tuple[str, ...] = ("volume", "raster", "picture")
     """Domains of images that its writer accepts."""
+    by_name: bool = False
+    """Writes only where it is asked for by name: ``-o rtstruct:OUT.dcm``."""
     magic: tuple[tuple[int, bytes], ...] = ()
     """(offset, bytes) pairs, one of which starts a file of this format."""
     schemes: tuple[str, ...] = ()

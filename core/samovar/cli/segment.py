@@ -132,6 +132,17 @@ def segment(
             help="Decode boxes over a window around each, where the model can.",
         ),
     ] = "auto",
+    extend: Annotated[
+        str | None,
+        typer.Option(
+            "--extend",
+            metavar="LABELS",
+            help="Add to this label image; what is labelled in it stays as it is.",
+        ),
+    ] = None,
+    split_labels: Annotated[
+        bool, typer.Option("--split-labels", help="One file an object: OUT_NAME.nii.gz …")
+    ] = False,
     accept_license: Annotated[
         Strings,
         typer.Option(
@@ -159,7 +170,8 @@ def segment(
     return run_segment(
         Request(
             input, output or [], model, box or [], point or [], world, prompts, auto, modality,
-            window or [], runtime, precision, threads, device, region_decode, accept_license or [],
+            window or [], runtime, precision, threads, device, region_decode, extend,
+            split_labels, accept_license or [],
             preview, manifest, reader, json, quiet, plugin_options,
         )
     )  # fmt: skip

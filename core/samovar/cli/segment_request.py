@@ -11,7 +11,7 @@ from typing import Any
 from samovar.cli.prompt_arguments import GivenPrompts, join_prompts, parse_prompts, space_of
 from samovar.errors import OutputError, PromptError, UsageError
 from samovar.file_checks import require_writable
-from samovar.formats import open_image, read_prompts, writer_for
+from samovar.formats import check_writer, open_image, read_prompts, split_output, writer_for
 from samovar.image import Image
 from samovar.intensity import parse_window
 from samovar.options import owners_of, split_selector, typed_options
@@ -39,6 +39,8 @@ class Request:
     threads: int | None
     device: str
     region_decode: str
+    extend: str | None
+    split_labels: bool
     accept_license: Sequence[str]
     preview: str | None
     manifest: str | None
@@ -110,7 +112,7 @@ def open_input(request: Request) -> Image:
 
 def check_outputs(request: Request, image: Image) -> Outputs:
     """Every place to write to. Raises OutputError or UsageError for one that cannot be."""
-    objects = [(Path(text), writer_for(text, image)) for text in request.outputs]
+    objects = [(split_output(text)[1], writer_for(text, image)) for text in request.outputs]
     preview = Path(request.preview) if request.preview else None
     manifest = Path(request.manifest) if request.manifest else None
     if preview is not None and preview.suffix.lower() != ".png":
@@ -123,6 +125,8 @@ def check_outputs(request: Request, image: Image) -> Outputs:
     for path, name in zip(outputs.paths, names, strict=True):
         if names.count(name) > 1:
             raise UsageError(f"{path}: is given twice: every output needs a name of its own")
+    for _, spec in objects:
+        check_writer(spec, image, **given_options(request))
     return outputs
 
 

@@ -25,8 +25,9 @@ from samovar.cli.segment_request import (
     read_all_prompts,
 )
 from samovar.executor import CancelToken, Progress, ProgressCallback
-from samovar.formats import stage_objects
+from samovar.formats import stage_objects, written_suffix
 from samovar.image import Image
+from samovar.labels import extend, one_file_each, read_labels
 from samovar.licences import restriction
 from samovar.manifest import to_json
 from samovar.objects import Objects
@@ -55,9 +56,13 @@ def run_segment(request: Request) -> int:
         outputs = check_outputs(request, image)
         check_plugin_options(request, outputs)
         prompts = read_all_prompts(request, image, given)
+        existing = None if request.extend is None else read_labels(request.extend, image)
         objects = _segment(request, image, prompts, generator)
-        _write(request, objects, image, outputs)
-    _report(request, objects, outputs)
+        if existing is not None:
+            objects, left = extend(objects, existing, image)
+            _say_left(request, left)
+        written = _write(request, objects, image, outputs)
+    _report(request, objects, outputs, written)
     return 0
 
 
@@ -108,11 +113,23 @@ def _progress(shown: bool) -> Iterator[ProgressCallback | None]:
         yield tick
 
 
-def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -> None:
+def _say_left(request: Request, left: int) -> None:
+    if left and not (request.quiet or request.as_json):
+        say(f"{left} pixels of new objects lie in existing ones, to which they were left")
+
+
+def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -> list[Path]:
+    """Write all outputs or none; the files of objects, as they are called in the end."""
     options = given_options(request)
+    files: list[Path] = []
     with all_or_nothing() as staged:
         for path, spec in outputs.objects:
-            staged.append(stage_objects(objects, path, spec, image, **options))
+            jobs = [(path, objects)]
+            if request.split_labels:
+                jobs = one_file_each(objects, path, written_suffix(path, spec))
+            for target, part in jobs:
+                staged.append(stage_objects(part, target, spec, image, **options))
+                files.append(target)
         if outputs.preview is not None:
             from samovar.preview import save_preview
 
@@ -123,7 +140,7 @@ def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -
         if outputs.manifest is not None:
             record = {
                 **objects.provenance,
-                "outputs": [p.name for p, _ in outputs.objects],
+                "outputs": [p.name for p in files],
                 "objects": objects.table(),
             }
             text = to_json(record)
@@ -134,16 +151,17 @@ def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -
                     lambda temporary: temporary.write_text(text, encoding="utf-8"),
                 )
             )
+    return files
 
 
-def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
+def _report(request: Request, objects: Objects, outputs: Outputs, written: Sequence[Path]) -> None:
     rows = objects.table()
     if request.as_json:
         print_json(
             {
                 "input": request.input,
                 "objects": rows,
-                "outputs": [str(p) for p, _ in outputs.objects],
+                "outputs": [str(p) for p in written],
                 "preview": None if outputs.preview is None else str(outputs.preview),
                 "manifest": None if outputs.manifest is None else str(outputs.manifest),
                 "run": objects.provenance,
@@ -176,7 +194,8 @@ def _report(request: Request, objects: Objects, outputs: Outputs) -> None:
     if empty:
         more = ", …" if len(empty) > NAMED else ""
         say(f"nothing was found for object {', '.join(empty[:NAMED])}{more}")
-    for path in outputs.paths:
+    others = [p for p in (outputs.preview, outputs.manifest) if p is not None]
+    for path in (*written, *others):
         print_line(f"wrote {path}")
 
 
