@@ -22,11 +22,9 @@ from samovar.view import View
 
 TILE = 512
 """Side of a tile in pixels, halo included."""
-HALO = 64
-"""Pixels of a tile that its neighbour sees too, on each inner side."""
 WHOLE = 768
 """2-D images whose longest side is at most this, and that were cut from no other, are one view."""
-LARGEST = 2 * HALO
+LARGEST = 128
 """Declared size of objects in pixels: up to it an object is seen whole in its own tile."""
 MOST = 2048
 """Largest size that may be declared."""
@@ -41,12 +39,14 @@ class Tiling:
     Args:
         largest: longest side of the objects looked for, in pixels. Larger ones are found too, put
             together from what several tiles saw of them.
+        side: of a tile in pixels, unless the objects need more.
 
     Raises:
         UsageError: the size is not between 1 and :data:`MOST`.
     """
 
     largest: int = LARGEST
+    side: int = TILE
 
     def __post_init__(self) -> None:
         if not 1 <= self.largest <= MOST:
@@ -57,11 +57,12 @@ class Tiling:
 
     @property
     def halo(self) -> int:
-        return max(HALO, math.ceil(self.largest / 2))
+        """Pixels beyond its core that a tile sees: half an object, at least an eighth of a tile."""
+        return max(self.side // 8, math.ceil(self.largest / 2))
 
     @property
     def tile(self) -> int:
-        return max(TILE, 4 * self.halo)
+        return max(self.side, 4 * self.halo)
 
     @property
     def stride(self) -> int:

@@ -57,7 +57,7 @@ class Look:
 
     key: str
     result: bytes = b""
-    error: BaseException | None = None
+    error: Exception | None = None
     attempts: int = 1
 
 
@@ -101,7 +101,7 @@ def run_tiles(job: Job, run: TileRun, taker: Taker) -> list[Failed]:
         SamovarError: whatever a tile said, when the run is not tolerant or no tile succeeded.
         DiskFull: no room for the next result; what was finished is kept.
     """
-    spool = run.ledger or Ledger()
+    spool = run.ledger if run.ledger is not None else Ledger()
     crew = run.crew or local_crew(job, run.workers)
     resumed = run.ledger is not None and len(run.ledger) > 0
     joiner = _Joiner(job, run, taker)
@@ -206,7 +206,7 @@ class _Picture:
 
     step: Step
     picture: NDArray[np.float32] | None
-    error: BaseException | None = None
+    error: Exception | None = None
 
     @property
     def nbytes(self) -> int:
@@ -264,7 +264,7 @@ class _Queue:
 
     def __init__(self, looks: Iterator[Look], spool: Ledger, *, keep: bool, tolerant: bool) -> None:
         self._looks, self._spool, self._keep, self._tolerant = looks, spool, keep, tolerant
-        self._failures: dict[str, BaseException] = {}
+        self._failures: dict[str, Exception] = {}
         self._early: set[str] = set()
         self._succeeded = False
         self.failed: list[Failed] = []
@@ -306,7 +306,7 @@ class _Queue:
             raise _sayable(error, look.key)
         if not self.failed:
             self._first = _sayable(error, look.key)
-        message = one_line(error) if isinstance(error, Exception) else str(error)
+        message = str(error) if isinstance(error, SamovarError) else one_line(error)
         self._failures[look.key] = error
         self.failed.append(Failed(look.key, message))
         if self._keep:
@@ -315,9 +315,9 @@ class _Queue:
             raise self._first
 
 
-def _sayable(error: BaseException, tile: str) -> BaseException:
+def _sayable(error: Exception, tile: str) -> Exception:
     """Our own errors as they are; a stranger's in one line."""
-    if isinstance(error, SamovarError) or not isinstance(error, Exception):
+    if isinstance(error, SamovarError):
         return error
     return PluginError(f"tile {tile}: {one_line(error)}")
 
