@@ -269,18 +269,30 @@ def write_all(
         PluginError: a writer failed; nothing is left behind.
     """
     jobs = [(split_output(p)[1], writer_for(p, image)) for p in paths]
-    for _, spec in jobs:
-        check_writer(spec, image, **options)
+    for target, spec in jobs:
+        check_writer(spec, image, target, **options)
     with all_or_nothing() as outputs:
         for target, spec in jobs:
             outputs.append(stage_objects(objects, target, spec, image, **options))
 
 
-def check_writer(spec: FormatSpec, image: Image, **options: Any) -> None:
+def check_writer(spec: FormatSpec, image: Image, target: Path, **options: Any) -> None:
     """Let a writer refuse before any work what it could not write in the end."""
-    check = getattr(registry().load(spec), "check", None)
+    writer = registry().load(spec)
+    mine = accepted_options(spec, options)
+    check = getattr(writer, "check", None)
     if check is not None:
-        check(image, **accepted_options(spec, options))
+        check(image, **mine)
+    check_target = getattr(writer, "check_target", None)
+    if check_target is not None:
+        check_target(target, **mine)
+
+
+def take_over(writer: Any, target: Path, temporary: Path) -> None:
+    """Before a writer begins: what of an existing ``target`` has to stay goes to ``temporary``."""
+    prepare = getattr(writer, "prepare", None)
+    if prepare is not None:
+        prepare(target, temporary)
 
 
 def written_suffix(path: Path, spec: FormatSpec) -> str:
@@ -296,9 +308,9 @@ def stage_objects(
     """Write one output under a temporary name; the caller commits it. Raises as write_all."""
     writer = registry().load(spec)
     mine = accepted_options(spec, options)
-    return stage(
-        path,
-        spec.canonical,
-        lambda temporary: writer.write(objects, temporary, image, **mine),
-        written_suffix(path, spec),
-    )
+
+    def write(temporary: Path) -> None:
+        take_over(writer, path, temporary)
+        writer.write(objects, temporary, image, **mine)
+
+    return stage(path, spec.canonical, write, written_suffix(path, spec))

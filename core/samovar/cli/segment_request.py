@@ -125,8 +125,8 @@ def check_outputs(request: Request, image: Image) -> Outputs:
     for path, name in zip(outputs.paths, names, strict=True):
         if names.count(name) > 1:
             raise UsageError(f"{path}: is given twice: every output needs a name of its own")
-    for _, spec in objects:
-        check_writer(spec, image, **given_options(request))
+    for path, spec in objects:
+        check_writer(spec, image, path, **given_options(request))
     return outputs
 
 
