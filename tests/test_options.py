@@ -77,3 +77,8 @@ def test_each_takes_its_own():
     reader = FormatSpec(name="x", distribution="b", options=(OptionSpec("--points", ""),))
     assert owners_of("points", [reader, GRID]) == ["b/x", "maker/grid"]
     assert owners_of("absent", [reader, GRID]) == []
+
+
+def test_an_option_may_be_called_by_another_keyword():
+    assert OptionSpec("--dst-crs", "…").key == "dst_crs"
+    assert OptionSpec("--as", "…", key="model").key == "model"

@@ -49,8 +49,11 @@ class Listing:
 
 
 def list_models() -> tuple[Listing, ...]:
-    """Every model that plugins offer, by canonical name; a broken one says what is wrong."""
-    return tuple(_listing(spec) for spec in registry().specs("encoder"))
+    """Every model that plugins offer, by canonical name; a broken one says what is wrong.
+
+    Architectures without weights are not among them: `samovar models pull` lists those.
+    """
+    return tuple(_listing(spec) for spec in registry().specs("encoder") if spec.runs)
 
 
 def describe_model(name_or_path: str | Path) -> Listing:
@@ -85,7 +88,8 @@ def verify_model(name_or_path: str | Path) -> Bundle:
 
 
 def look_up(name_or_path: str | Path) -> Found:
-    """What a name or path means. Names win; ``./tiny`` is always a path.
+    """What a name or path means. Names win; ``./tiny`` is always a path, and a folder is meant
+    where the name is that of an architecture without weights.
 
     Raises:
         UsageError: neither a model (the nearest names are given) nor a folder with a bundle.
@@ -104,6 +108,8 @@ def look_up(name_or_path: str | Path) -> Found:
         if path.is_dir():
             return Found(None, bundle_file(path).parent)
         raise
+    if not spec.runs and path.is_dir():
+        return Found(None, bundle_file(path).parent)
     return Found(spec, bundle_folder(spec) if spec.bundle else None)
 
 

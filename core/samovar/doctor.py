@@ -17,7 +17,7 @@ from importlib.util import find_spec
 
 from samovar.discovery import HOST, blocked_by, find_candidates
 from samovar.plugins import Registry
-from samovar.specs import RuntimeSpec, Spec
+from samovar.specs import EncoderSpec, RuntimeSpec, Spec
 
 HEAVY = (
     "torch",
@@ -119,6 +119,10 @@ def _target_findings(spec: Spec) -> Iterator[str]:
     module = spec.target.partition(":")[0]
     if module and not _importable(module):
         yield f"{spec.kind} {spec.name!r}: its target module {module!r} is not there"
+    if isinstance(spec, EncoderSpec) and not spec.runs:
+        module = spec.builder.partition(":")[0]
+        if not _importable(module):
+            yield f"{spec.kind} {spec.name!r}: its builder module {module!r} is not there"
     if isinstance(spec, RuntimeSpec):
         for name in spec.requires:
             if not _importable(name):

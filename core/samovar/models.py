@@ -225,6 +225,11 @@ def _load_classes(
     spec: EncoderSpec, options: _Options, accepted: Sequence[str], asked: str
 ) -> Model:
     """A model whose encoder, and decoder, are classes that plugins name."""
+    if not spec.runs:
+        raise UsageError(
+            f"{spec.canonical} comes without weights: `samovar models pull {spec.name}` fetches "
+            "them where they can be fetched and says what to type then"
+        )
     roi_wanted(options.region_decode, None, spec.canonical)
     if not spec.decoder:
         raise PluginError(

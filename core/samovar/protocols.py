@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar.bundle import Bundle
 from samovar.embedding import Embedding
 from samovar.grid import Grid
 from samovar.image import Image
@@ -83,6 +84,50 @@ class PromptGenerator(Protocol):
 
     def select(self, masks: Masks) -> Sequence[int]:
         """Positions of the masks worth keeping, best first (filtering, suppression)."""
+        ...
+
+
+@runtime_checkable
+class Architecture(Protocol):
+    """The torch side of a promptable model: what ``EncoderSpec.builder`` returns.
+
+    A role's module takes and returns the arrays of that role's graph, as tensors, in the order of
+    :meth:`names`. The roles share their weights: training one changes the model.
+    """
+
+    name: str
+    module: Any
+    """``torch.nn.Module`` of everything. The keys of its state dict are the names of the
+    initialisers of exported graphs, so that weights go back and forth."""
+    lora_targets: tuple[str, ...]
+    """Ends of the names of layers in ``module`` that low-rank adapters go to."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those it has, ``encoder`` first."""
+        ...
+
+    def role(self, role: str) -> Any:
+        """The ``torch.nn.Module`` of one graph, in evaluation mode."""
+        ...
+
+    def names(self, role: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of a graph's inputs and outputs."""
+        ...
+
+    def samples(self, role: str, prompts: int, points: int, seed: int = 0) -> tuple[Any, ...]:
+        """Random inputs of a role, for tracing and for timing."""
+        ...
+
+    def load(self, paths: Sequence[str | Path]) -> None:
+        """Weights from checkpoints as the model's authors publish them, or from a bundle's folder.
+
+        Raises InputError for a file that is another model's, listing what does not fit.
+        """
+        ...
+
+    def export(self, folder: str | Path) -> Bundle:
+        """Graphs of all roles, compared with torch, as a new bundle."""
         ...
 
 
@@ -174,7 +219,9 @@ class Writer(Protocol):
     """Writes objects. What a FormatSpec with ``writes`` targets.
 
     It may have ``check(image, **options)``, called before any work: it raises what :meth:`write`
-    would raise at the end for this image and these options.
+    would raise at the end for this image and these options; ``check_target(target, **options)``,
+    the same for the place to write to; and ``prepare(target, path)``, called before :meth:`write`
+    or ``stream``, which takes over into ``path`` what of an existing file has to stay.
     """
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:

@@ -94,8 +94,11 @@ def _complaints(spec: Spec) -> Iterator[str]:
     allowed = 2 if isinstance(spec, CommandSpec) else 1
     if not 1 <= len(words) <= allowed or not all(NAME.fullmatch(w) for w in words):
         yield "a name is lower-case letters, digits and . _ - between them"
-    bundle = spec.bundle if isinstance(spec, EncoderSpec) else ""
-    if not bundle and not TARGET.fullmatch(spec.target):
+    bundle, builder = (spec.bundle, spec.builder) if isinstance(spec, EncoderSpec) else ("", "")
+    if builder and not TARGET.fullmatch(builder):
+        yield f"builder {builder!r} is not 'package.module:Name'"
+    wanted = spec.target or not (bundle or builder)
+    if wanted and not TARGET.fullmatch(spec.target):
         yield f"target {spec.target!r} is not 'package.module:Name'"
     yield from _parameter_complaints(spec)
     if isinstance(spec, FormatSpec):

@@ -24,11 +24,12 @@ class OptionSpec:
     metavar: str | None = None
     short: str = ""
     """A second spelling, ``"-o"``; only for commands."""
+    key: str = ""
+    """Name of the keyword argument; empty: that of the option, ``--dst-crs`` → ``dst_crs``."""
 
-    @property
-    def key(self) -> str:
-        """Name of the keyword argument: ``bands``, ``dst_crs``."""
-        return self.name.lstrip("-").replace("-", "_")
+    def __post_init__(self) -> None:
+        if not self.key and isinstance(self.name, str):
+            object.__setattr__(self, "key", self.name.lstrip("-").replace("-", "_"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class EncoderSpec(Spec):
 
     Either ``bundle`` names a folder with graphs (``"package:relative/folder"``), whose
     ``bundle.json`` then says everything else, or ``target`` names a class with the Encoder
-    protocol and the fields below describe it.
+    protocol and the fields below describe it. One with a ``builder`` alone is an architecture
+    without weights: it can be trained, or filled by ``samovar models import``, but not run.
     """
 
     kind = "encoder"
@@ -127,6 +129,11 @@ class EncoderSpec(Spec):
     sources: tuple[SourceSpec, ...] = ()
     """Files that ``samovar models pull`` fetches; a bundle in the distribution needs none."""
     citation: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Has weights, in a bundle or in its own code."""
+        return bool(self.bundle or self.target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,19 +192,65 @@ def load_weights(record: ModelRecord, paths: Sequence[str | Path]) -> Imported:
     """Build the model and fill it from one file, or from several together.
 
     Raises:
+        CheckpointError: as :func:`fill_from_files` does.
+    """
+    module = record.build()
+    sources, ignored = fill_from_files(module, record, paths)
+    return Imported(record, module.eval(), sources, ignored)
+
+
+def fill_from_files(
+    module: nn.Module, record: ModelRecord, paths: Sequence[str | Path]
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Fill a model from one file, or from several together.
+
+    Returns:
+        The files, and the keys that the model does not use.
+
+    Raises:
         CheckpointError: a file that cannot be read, or is not this model; missing, unexpected and
             misshapen keys are listed, and the models that it does fit are named.
     """
     states = [read_state(path, record) for path in paths]
-    module = record.build()
     wanted = module.state_dict()
     state = merge(states, wanted) if len(states) > 1 else dict(states[0])
     missing, unexpected, misshapen = mismatch(state, wanted, record.optional_keys)
     if missing or unexpected or misshapen:
         raise _not_this_model(record, paths, state, missing, unexpected, misshapen)
-    ignored = tuple(key for key in state if key not in wanted)
-    module.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
-    return Imported(record, module.eval(), tuple(source(path) for path in paths), ignored)
+    _fill(module, state)
+    return tuple(source(path) for path in paths), tuple(key for key in state if key not in wanted)
+
+
+def fill_from_graphs(
+    module: nn.Module, record: ModelRecord, graphs: Sequence[Path]
+) -> tuple[Source, ...]:
+    """Fill a model with the initialisers of its own exported graphs, which keep its keys.
+
+    Raises:
+        CheckpointError: graphs of another model, or whose weights were quantised.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    state: State = {}
+    for path in graphs:
+        for tensor in onnx.load(str(path)).graph.initializer:
+            state[tensor.name] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    wanted = module.state_dict()
+    parts = {key.rpartition(".")[0] for key in state}
+    missing, unexpected, misshapen = mismatch(state, wanted)
+    # what a model keeps but never uses, a classifier's head say, is in no graph
+    missing = [key for key in missing if key.rpartition(".")[0] in parts]
+    if missing or unexpected or misshapen:
+        raise _not_this_model(record, graphs, state, missing, unexpected, misshapen)
+    _fill(module, state)
+    return tuple(source(path) for path in graphs)
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    keys = module.state_dict().keys()
+    module.load_state_dict({k: v for k, v in state.items() if k in keys}, strict=False)
+    module.train(False)  # TinyViT takes its bias tables from the weights here
 
 
 def _not_this_model(

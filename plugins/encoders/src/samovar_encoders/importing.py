@@ -57,15 +57,19 @@ def import_bundle(
         UsageError: a prompt-free model, which no bundle of three graphs can express.
         CheckpointError, ExportError, OutputError: as their parts do.
     """
-    rules = record(name)
-    if rules.dimensions != 2 or not rules.frame.kinds:
-        why = "takes no prompts" if rules.dimensions == 2 else "works on whole volumes"
-        raise UsageError(
-            f"{name} {why}, so it cannot be a bundle: build it with "
-            "samovar_encoders.importing.import_checkpoint"
-        )
-    imported = import_checkpoint(paths, name)
-    return write_bundle(imported, folder, version)
+    refuse_what_cannot_be_a_bundle(record(name))
+    return write_bundle(import_checkpoint(paths, name), folder, version)
+
+
+def refuse_what_cannot_be_a_bundle(rules: ModelRecord) -> None:
+    """Raises UsageError for a model that takes no prompts, or whole volumes."""
+    if rules.can_be_bundle:
+        return
+    why = "takes no prompts" if rules.dimensions == 2 else "works on whole volumes"
+    raise UsageError(
+        f"{rules.name} {why}, so it cannot be a bundle: build it with "
+        "samovar_encoders.importing.import_checkpoint"
+    )
 
 
 def write_bundle(imported: Imported, folder: str | Path, version: str = "0.1.0") -> Bundle:
@@ -158,6 +162,7 @@ def provenance(imported: Imported) -> dict[str, Any]:
     rules = imported.record
     return {
         "system": rules.system,
+        "architecture": f"samovar-encoders/{rules.name.replace('+', '-plus')}",
         "citation": rules.citation,
         "homepage": rules.homepage,
         "checkpoints": [

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from samovar import hookimpl
-from samovar.specs import ArgumentSpec, CommandSpec, OptionSpec
+from samovar.specs import ArgumentSpec, CommandSpec, EncoderSpec, OptionSpec
+
+from .architectures import function_name
+from .registry import RECORDS, ModelRecord
 
 PLUGIN_API = (1, 0)
-
-
-class ModelOption(OptionSpec):
-    """``--as``, whose own keyword Python does not allow."""
-
-    @property
-    def key(self) -> str:
-        return "model"
 
 
 @hookimpl
@@ -36,7 +31,9 @@ def samovar_commands() -> list[CommandSpec]:
                 ),
             ),
             options=(
-                ModelOption("--as", "which model it is: mobile-sam, medsam …", metavar="NAME"),
+                OptionSpec(
+                    "--as", "which model it is: mobile-sam, medsam …", metavar="NAME", key="model"
+                ),
                 OptionSpec("--output", "new folder for the bundle", metavar="DIR", short="-o"),
                 OptionSpec("--model-version", "version of the bundle", default="0.1.0"),
             ),
@@ -68,3 +65,28 @@ def samovar_commands() -> list[CommandSpec]:
             code_licence="Apache-2.0",
         ),
     ]
+
+
+@hookimpl
+def samovar_encoders() -> list[EncoderSpec]:
+    """The torch side of every system; none comes with weights."""
+    return [_spec(record) for record in RECORDS.values()]
+
+
+def _spec(record: ModelRecord) -> EncoderSpec:
+    size, frame = record.encode_size, record.frame.size
+    return EncoderSpec(
+        name=record.name.replace("+", "-plus"),
+        summary=f"{record.system}: {record.architecture}",
+        builder=f"samovar_encoders.architectures:{function_name(record)}",
+        dimensions=3 if record.dimensions == 3 else 2,
+        modalities=record.modalities,
+        prompt_kinds=record.frame.kinds,
+        max_points=record.frame.max_points,
+        encode_size=(size, size),
+        prompt_frame=(frame, frame),
+        lora_targets=record.lora_targets,
+        code_licence=record.code_licence,
+        weights_licence=record.weights_licence,
+        citation=record.citation,
+    )

@@ -65,6 +65,13 @@ class ModelRecord:
     has_fixture: bool = True
     """Upstream's numbers were recorded; otherwise only keys and shapes are checked."""
     note: str = ""
+    lora_targets: tuple[str, ...] = ("attn.qkv", "attn.proj")
+    """Ends of the names of the encoder's layers that low-rank adapters go to."""
+
+    @property
+    def can_be_bundle(self) -> bool:
+        """Pictures and prompts in: what a bundle of three graphs can express."""
+        return self.dimensions == 2 and bool(self.frame.kinds)
 
     def build(self) -> PromptableModel:
         """The torch module, randomly initialised, in train mode."""
@@ -132,6 +139,7 @@ _EFFICIENTVIT_L0 = ModelRecord(
     wrappers=("state_dict",),
     homepage="https://github.com/mit-han-lab/efficientvit",
     parity="efficientvit_sam_l0",
+    lora_targets=("context_module.main.qkv.conv", "context_module.main.proj.conv"),
 )
 _EFFICIENTVIT = tuple(
     replace(
@@ -337,6 +345,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         checkpoints=("repvit_sam.pt",),
         homepage="https://github.com/THU-MIG/RepViT",
         parity="repvit_sam",
+        lora_targets=("channel_mixer.m.0.c", "channel_mixer.m.2.c"),
     ),
     replace(
         _SAM_VIT_B,
@@ -351,6 +360,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         checkpoints=("edge_sam.pth", "edge_sam_3x.pth"),
         homepage="https://github.com/chongzhou96/EdgeSAM",
         parity="",
+        lora_targets=("channel_mixer.m.0.c", "channel_mixer.m.2.c"),
         note="from the published architecture; keys unverified against the official checkpoint",
     ),
     *_EFFICIENT_SAM,
@@ -368,6 +378,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         wrappers=("model",),
         homepage="https://github.com/NVIDIA-AI-IOT/nanosam",
         parity="nanosam_resnet18",
+        lora_targets=("conv1", "conv2"),
         note="two files: the encoder's training checkpoint and MobileSAM's for the decoder",
     ),
     ModelRecord(
@@ -417,6 +428,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         modalities=("ct",),
         homepage="https://github.com/hitachinsk/SAMed",
         parity="samed_vit_b",
+        lora_targets=("qkv.qkv", "attn.proj"),
         note="prompt-free; two files: the LoRA matrices and SAM ViT-B's",
     ),
     replace(
@@ -451,6 +463,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         checkpoints=("edgetam.pt",),
         homepage="https://github.com/facebookresearch/EdgeTAM",
         parity="edgetam",
+        lora_targets=("channel_mixer.conv1.c", "channel_mixer.conv2.c"),
         has_fixture=True,
     ),
     _SAM_MED3D,
