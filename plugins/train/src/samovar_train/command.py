@@ -9,6 +9,35 @@ from pathlib import Path
 from samovar.errors import InputError
 
 
+class RecipeError(ValueError):
+    """A recipe that cannot be read as one."""
+
+
+def run_recipe(recipe: Path, resume: bool = True) -> Path:
+    """Distil where the recipe has stages, train otherwise; returns the last checkpoint's path."""
+    with recipe.open("rb") as file:
+        distils = "stages" in tomllib.load(file)
+    if distils:
+        from samovar_train.distil.recipe import load_distil_recipe
+
+        try:
+            distillation = load_distil_recipe(recipe)
+        except ValueError as error:
+            raise RecipeError(error) from error
+        from samovar_train.distil.loop import run_distillation
+
+        return run_distillation(distillation, resume)
+    from samovar_train.recipe import load_recipe
+
+    try:
+        loaded = load_recipe(recipe)
+    except ValueError as error:
+        raise RecipeError(error) from error
+    from samovar_train.loop import run
+
+    return run(loaded, resume)
+
+
 def train(recipe: str, fresh: bool = False) -> int:
     """Run a recipe and say where its checkpoint lies.
 
@@ -21,14 +50,9 @@ def train(recipe: str, fresh: bool = False) -> int:
     """
     if not Path(recipe).is_file():
         raise InputError(f"{recipe}: no such recipe: see plugins/train/recipes for examples")
-    from samovar_train.recipe import load_recipe
-
     try:
-        loaded = load_recipe(recipe)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        checkpoint = run_recipe(Path(recipe), resume=not fresh)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, RecipeError) as error:
         raise InputError(f"{recipe}: not a recipe ({error}): compare it with tiny.toml") from error
-    from samovar_train.loop import run
-
-    checkpoint = run(loaded, resume=not fresh)
     sys.stderr.write(f"checkpoint: {checkpoint}\n")
     return 0
