@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from samovar.executor import CancelToken, ProgressCallback
 from samovar.formats import open_image, read_prompts
 from samovar.image import Image
 from samovar.intensity import choose_intensity
+from samovar.job import Recipe
 from samovar.manifest import build_manifest
 from samovar.models import load_model as load_model
 from samovar.objects import Objects
@@ -106,6 +107,41 @@ def segment(
         InputError, PromptError, UsageError, BundleError: nothing was done.
         Cancelled: the token was set.
     """
+    with prepared(
+        image, model=model, boxes=boxes, points=points, prompts=prompts, auto=auto,
+        auto_options=auto_options, space=space, modality=modality, window=window,
+        threads=threads, runtime=runtime, precision=precision, device=device,
+        accept_license=accept_license, region_decode=region_decode,
+        cache=cache, progress=progress, cancel=cancel,
+    ) as (job, record, _):
+        items = segment_image(job)
+    return Objects(job.image.grid, items, record, job.image)
+
+
+@contextmanager
+def prepared(
+    image: Image | str | Path,
+    *,
+    model: PipelineModel | str | Path = "tiny",
+    boxes: Boxes | None = None,
+    points: Points | None = None,
+    prompts: Prompts | str | Path | None = None,
+    auto: str | None = None,
+    auto_options: Mapping[str, Any] | None = None,
+    space: Space = "index",
+    modality: str = "auto",
+    window: Sequence[str] = (),
+    accept_license: Sequence[str] = (),
+    cache: EmbeddingCache | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    **loading: Any,
+) -> Iterator[tuple[Job, dict[str, Any], Recipe]]:
+    """Everything that :func:`segment` does before it segments, and its manifest.
+
+    What was opened and loaded here is closed at the end. The recipe says how to have the same
+    elsewhere.
+    """
     with ExitStack() as ours:
         if not isinstance(image, Image):
             image = ours.enter_context(open_image(str(image)))
@@ -120,16 +156,15 @@ def segment(
         if auto is not None:
             spec = registry().find("prompt-generator", auto)
             generator = registry().load(spec, **(auto_options or {}))
+        named = ""
         if isinstance(model, str | Path):
-            loaded = load_model(
-                model, runtime=runtime, precision=precision, threads=threads, device=device,
-                accept_license=tuple(accept_license), region_decode=region_decode,
-            )
+            named = str(model)
+            loaded = load_model(model, accept_license=tuple(accept_license), **loading)
             model = ours.enter_context(closing(loaded))
-        job = Job(image, model, intensity, asked, generator, cache, cancel, progress)
-        items = segment_image(job)
+        recipe = Recipe(named, loading, tuple(accept_license), auto, dict(auto_options or {}))
         record = build_manifest(image, intensity, model.describe(), asked, auto)
-    return Objects(image.grid, items, record, image)
+        job = Job(image, model, intensity, asked, generator, cache, cancel, progress)
+        yield job, record, recipe
 
 
 def _named(given: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,3 +48,16 @@ class Job:
     progress: ProgressCallback | None = None
     following: Following | None = None
     """How prompted objects of a volume are followed; None: as :class:`Following` has it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to have a job's model and generator again, in another process."""
+
+    model: str
+    """Name or folder; empty for a model that was handed over loaded."""
+    loading: Mapping[str, Any]
+    """Runtime, precision, threads, device: keywords of :func:`samovar.models.load_model`."""
+    accepted: tuple[str, ...] = ()
+    auto: str | None = None
+    auto_options: Mapping[str, Any] = field(default_factory=dict)

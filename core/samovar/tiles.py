@@ -151,10 +151,17 @@ class Kept:
 
     def items(self, prompts: Prompts | None) -> tuple[SegmentedObject, ...]:
         """In the order of the prompts, where there are some and they were not dissolved."""
-        if prompts is None or any(o.prompt is None for o in self._items):
-            return tuple(self._items)
-        found = {o.id: o for o in self._items}
-        return tuple(found[p.id] for p in prompts if p.id in found)
+        return in_order(self._items, prompts)
+
+
+def in_order(
+    items: Sequence[SegmentedObject], prompts: Prompts | None
+) -> tuple[SegmentedObject, ...]:
+    """Objects in the order of their prompts, where they have some."""
+    if prompts is None or any(o.prompt is None for o in items):
+        return tuple(items)
+    found = {o.id: o for o in items}
+    return tuple(found[p.id] for p in prompts if p.id in found)
 
 
 def plan(job: Job, tiling: Tiling) -> Iterator[Step]:
