@@ -92,8 +92,10 @@ class Course:
     box: tuple[float, ...] | None
     """The box of more than one slice, which bounds it in every slice between first and last."""
     is_open: bool
+    automatic: bool = False
+    """Nobody pointed at the key: it is the anchor of a 3-D box."""
     settled: bool = True
-    """The keys were pointed at by the user, or found; no slice needs to be probed."""
+    """No slice has to be probed to find the anchor."""
 
     def chains(self, count: int) -> Iterator[Chain]:
         """Every chain, given the number of slices of the volume."""
@@ -142,6 +144,8 @@ def course(
     said = {span[0] for _, span in spans if span[0] == span[1]}
     said |= set(painted_slices(prompt, axis))
     said |= {p for p in pointed_slices(prompt, axis, count) if bounds[0] <= p <= bounds[1]}
+    if thick and prompt.anchor is not None:
+        said.add(min(max(prompt.anchor, bounds[0]), bounds[1]))
     keys = tuple(sorted(said))
     reach = [*said, *(thick[0][1] if thick else ())]
     first, last = min(reach), max(reach)
@@ -149,7 +153,7 @@ def course(
     box = thick[0][0] if thick else None
     if keys:
         return Course(first, last, keys, box, is_open)
-    return Course(first, last, ((first + last) // 2,), box, is_open, anchor == "middle")
+    return Course(first, last, ((first + last) // 2,), box, is_open, True, anchor == "middle")
 
 
 def box_slices(box: tuple[float, ...], axis: int, count: int) -> tuple[int, int]:

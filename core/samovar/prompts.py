@@ -42,6 +42,8 @@ class Prompt:
     """Further boxes of the same object of a volume, each one slice thick: its key slices."""
     painted: tuple[PixelMask, ...] = ()
     """The object's pixels on single slices of a volume as a person drew them, in image indices."""
+    anchor: int | None = None
+    """Slice that its 3-D box was found to be followed from, when corrections are added to it."""
     class_id: int = 0
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Carried over to the output's table (columns of a vector file, say)."""

@@ -1,155 +1,330 @@
-"""Propagation: how an object is followed from its anchor slice to the next ones.
+"""Propagation: how an object is followed from its key slices to the others.
 
 The next slice is asked with the previous mask as prior and with a box that is the bounding box of
-that mask and a margin, never larger than the prompt's own box; an empty mask falls back to the
-prompt's box alone. An object prompted by points only ends where its mask does.
+that mask and a margin, never larger than the prompt's own box. Where the answer does not look like
+a cross-section of the same object (low quality, a jump, a burst), the slice is asked a second
+time without the prior, and the better answer is taken; an object that may end there then ends.
 
-The anchor is the middle slice, unless the box fits another slice clearly better: a 3-D box is as
-wide as the object's widest slice, and where the object is narrow it says little. A few slices are
-probed with the box alone; the best is the one whose mask is sure, steady and fills the box.
+What was asked is remembered beside each answer. When prompts change, only slices on which
+something else would be asked are asked again: the result is that of asking everything afresh.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar.chains import Chain, Course, box_slices, slice_index, slice_view
 from samovar.grid import Grid
 from samovar.masks import Masks, PixelMask
-from samovar.plans import Extent, Step, plan_probes, slice_index
+from samovar.plans import Step
 from samovar.prompts import Prompt, Prompts
+from samovar.slice_answers import SliceAnswer
 from samovar.suppression import box_iou, overlap
+
+Box = tuple[float, ...]
 
 MARGIN = 0.06
 """Share of the previous mask's larger side by which its box grows for the next slice."""
-ENDED = 0.3
-"""Open-ended objects stop at a mask of lower quality, one that shares less than this part of the
-smaller of it and the mask before, or one that is GROWN times as large as that."""
+DOUBTFUL = 0.3
+"""A slice is asked again whose mask has a lower quality, shares less than this part of the smaller
+of it and the mask before, or is GROWN times as large as that."""
 GROWN = 3.0
-PROBES = 9
-"""Slices of an object that are looked at to find its anchor."""
 CLEARLY = 1.1
 """How many times better than the middle slice another must be to become the anchor."""
 
 
 @dataclass
-class _Trace:
-    """What is known of one object while a sweep runs."""
-
-    mask: PixelMask | None = None
-    low_res: NDArray[np.float32] | None = None
-    ended: bool = False
-
-
-@dataclass
 class Propagation:
-    """Prompts for each step of a slice plan, from the masks of the steps before.
+    """Prompts for each step of a volume's slices, from the answers of the steps before.
 
     Args:
         grid: the volume's.
         axis: array axis of the slices.
-        prompts: 3-D, in index coordinates, by id.
-        extents: of the same ids.
         uses_mask: the decoder takes a previous mask.
+        remember: keep priors, so that later corrections redo only what they touch.
     """
 
     grid: Grid
     axis: int
-    prompts: dict[int, Prompt]
-    extents: dict[int, Extent]
     uses_mask: bool = True
-    _traces: dict[tuple[int, int], _Trace] = field(default_factory=dict)
-    _probed: dict[int, dict[int, float]] = field(default_factory=dict)
+    remember: bool = True
+    prompts: dict[int, Prompt] = field(default_factory=dict)
+    courses: dict[int, Course] = field(default_factory=dict)
+    answers: dict[int, dict[int, SliceAnswer]] = field(default_factory=dict)
+    """Of each object, by slice."""
+    _chains: dict[int, tuple[Chain, ...]] = field(default_factory=dict)
+    _chain_at: dict[int, dict[int, Chain]] = field(default_factory=dict)
+    """Of each object, by slice; keys belong to none."""
+    _last: dict[tuple[int, Chain], SliceAnswer] = field(default_factory=dict)
+    """The newest answer of each object's chain; at first that of its key."""
+    _asked: dict[tuple[int, int], bytes] = field(default_factory=dict)
+
+    def set(self, prompt: Prompt, course: Course) -> None:
+        """Follow one object, new or changed."""
+        id = prompt.id
+        self.prompts[id], self.courses[id] = prompt, course
+        self._chains[id] = tuple(course.chains(self.grid.shape[self.axis]))
+        self._chain_at[id] = {p: chain for chain in self._chains[id] for p in chain.positions()}
+        places = {*self._chain_at[id], *course.keys}
+        known = self.answers.get(id, {})
+        self.answers[id] = {p: a for p, a in known.items() if p in places}
+
+    def forget(self, id: int) -> None:
+        """Follow an object no longer."""
+        for kept in (self.prompts, self.courses, self.answers, self._chains, self._chain_at):
+            kept.pop(id, None)
 
     def probes(self) -> list[Step]:
-        """Steps that find the anchors: ask them, then :meth:`weigh` the answers, then settle."""
-        return plan_probes(self.grid, self.extents, self.axis, PROBES)
+        """Steps that find the anchors: ask them, weigh the answers, then :meth:`settle`."""
+        asked: dict[int, list[int]] = defaultdict(list)
+        for id, course in self.courses.items():
+            for position in course.probes():
+                asked[position].append(id)
+        return [self._step(position, asked[position], 0) for position in sorted(asked)]
 
-    def weigh(self, step: Step, masks: Masks) -> None:
-        """Remember how well each object's box fits this slice."""
-        for id, mask, quality, stability in zip(
-            masks.ids, masks.masks, masks.quality, masks.stability, strict=True
-        ):
-            box = self.prompts[id].box
-            assert box is not None
-            fit = _fit(mask, step.view.box_to_picture(box))
-            self._probed.setdefault(id, {})[step.position] = float(quality * stability) * fit
+    def ask_probe(self, step: Step) -> Prompts:
+        """The 3-D boxes of the objects of a probed slice, alone."""
+        return Prompts(tuple(self._said(id, step) for id in step.objects or ()))
 
-    def settle(self) -> None:
+    def settle(self, scores: Mapping[int, Mapping[int, float]]) -> None:
         """Move each probed object's anchor to its best slice, if that is clearly better."""
-        for id, scores in self._probed.items():
-            span = self.extents[id]
-            best = max(sorted(scores), key=scores.__getitem__)
-            if scores[best] > CLEARLY * scores[span.anchor]:
-                span = replace(span, anchor=best)
-            self.extents[id] = replace(span, settled=True)
+        for id, found in scores.items():
+            course = self.courses[id]
+            (middle,) = course.keys
+            best = max(sorted(found), key=found.__getitem__)
+            if found[best] > CLEARLY * found[middle]:
+                course = replace(course, keys=(best,))
+            self.set(self.prompts[id], replace(course, settled=True))
+
+    def plan(self) -> list[Step]:
+        """What has to be looked at: keys, then upwards, then downwards."""
+        self._last.clear()
+        waiting: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for id in self.courses:
+            for place in self._stale(id):
+                waiting[place].append(id)
+        order = sorted(waiting, key=lambda w: ((0, 1, -1).index(w[0]), w[1] * (w[0] or 1)))
+        return [self._step(position, waiting[sweep, position], sweep) for sweep, position in order]
 
     def needed(self, step: Step) -> bool:
         """Whether any object of the step is still being followed."""
-        return any(not self._trace(id, step).ended for id in step.objects or ())
+        return any(self._alive(id, step) for id in step.objects or ())
 
     def ask(self, step: Step) -> Prompts:
-        """2-D prompts of a step, in index coordinates of its picture."""
-        alive = (id for id in step.objects or () if not self._trace(id, step).ended)
-        return Prompts(tuple(self._prompt(id, step) for id in alive))
-
-    def learn(self, step: Step, masks: Masks) -> list[int]:
-        """Take a step's answer as the prior of the next.
-
-        Returns:
-            Positions of the masks that belong to their objects; an open-ended object that has
-            just ended does not keep the mask that ended it.
-        """
-        kept = []
-        for i, (id, mask) in enumerate(zip(masks.ids, masks.masks, strict=True)):
-            trace, first = self._trace(id, step), step.position == self.extents[id].anchor
-            if self.prompts[id].box is None:
-                lost = not first and (
-                    masks.quality[i] < ENDED or not _continues(trace.mask, mask)
-                )
-                trace.ended = mask.empty or lost
-            if mask.empty:
-                trace.mask = trace.low_res = None
+        """2-D prompts in index coordinates of the step's picture; what is known is not asked."""
+        prompts = []
+        for id in step.objects or ():
+            if not self._alive(id, step):
+                continue
+            prompt, digest = self._question(id, step)
+            known = self.answers[id].get(step.position)
+            if known is not None and known.asked == digest:
+                self._advance(id, step, known)
+            elif prompt.empty and self.painted(id, step.position) is None:
+                self._advance(id, step, SliceAnswer.nothing(digest, self._may_end(id, step)))
             else:
-                trace.mask, trace.low_res = mask, masks.low_res[i]
-            if first:
-                self._traces[id, -1] = replace(trace)
-            if not trace.ended:
-                kept.append(i)
-        return kept
+                self._asked[id, step.position] = digest
+                if not prompt.empty:
+                    prompts.append(prompt)
+        return Prompts(tuple(prompts))
 
-    def _trace(self, id: int, step: Step) -> _Trace:
-        return self._traces.setdefault((id, step.sweep), _Trace())
+    def drawn(self, step: Step) -> Iterator[tuple[int, PixelMask]]:
+        """Objects that :meth:`ask` left out because their mask here was painted by hand."""
+        for id in step.objects or ():
+            mask = self.painted(id, step.position)
+            if mask is not None and (id, step.position) in self._asked:
+                yield id, mask
 
-    def _prompt(self, id: int, step: Step) -> Prompt:
-        prompt, trace = self.prompts[id], self._trace(id, step)
-        box = None if prompt.box is None else step.view.box_to_picture(prompt.box)
-        prior = None
-        if trace.mask is not None and step.position != self.extents[id].anchor:
-            box = _grown(trace.mask, box)
-            prior = trace.low_res if self.uses_mask else None
-        points, labels = self._points(prompt, step)
-        return Prompt(id, prompt.name, box, points, labels, prior, class_id=prompt.class_id)
+    def doubts(self, step: Step, masks: Masks) -> Prompts:
+        """What to ask once more, without priors; the answers go to :meth:`learn` as well."""
+        return Prompts(
+            tuple(
+                self._afresh(id, step, before)
+                for i, id in enumerate(masks.ids)
+                if (before := self._before(id, step)) is not None
+                and _doubtful(before.unpack(), masks, i)
+            )
+        )
 
-    def _points(
-        self, prompt: Prompt, step: Step
-    ) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...]]:
-        along = 2 - self.axis
-        here = [
+    def learn(self, step: Step, masks: Masks, second: Masks | None = None) -> None:
+        """Take a step's answers, and those of the second look, as what is known of the slice."""
+        rows = {} if second is None else {id: i for i, id in enumerate(second.ids)}
+        for i, id in enumerate(masks.ids):
+            before = self._before(id, step)
+            taken, row = masks, i
+            if before is not None and second is not None and id in rows:
+                taken, row = _better(before.unpack(), (masks, i), (second, rows[id]))
+            mask, ended = taken.masks[row], False
+            if self._may_end(id, step):
+                lost = before is not None and _doubtful(before.unpack(), taken, row)
+                ended = mask.empty or lost
+            asked = self._asked.pop((id, step.position))
+            sure = float(taken.quality[row]), float(taken.stability[row])
+            answer = SliceAnswer.of(asked, mask, *sure, taken.low_res[row], ended)
+            self._advance(id, step, answer)
+
+    def learn_drawn(self, id: int, step: Step, prior: NDArray[np.float32]) -> None:
+        """Take a painted mask for the answer; ``prior``: its logits in the mask frame."""
+        mask = self.painted(id, step.position)
+        assert mask is not None
+        asked = self._asked.pop((id, step.position))
+        self._advance(id, step, SliceAnswer.of(asked, mask, 1.0, 1.0, prior))
+
+    def painted(self, id: int, position: int) -> PixelMask | None:
+        """What was painted on a slice, in pixels of its picture."""
+        for mask in self.prompts[id].painted:
+            if mask.region.start[self.axis] == position:
+                return mask.flat(self.axis)
+        return None
+
+    def finished(self, id: int) -> bool:
+        """Whether nothing about an object is left to be asked."""
+        known = self.answers[id]
+        if any(key not in known for key in self.courses[id].keys):
+            return False
+        return all(
+            (id, chain) in self._last and (self._last[id, chain].ended or chain.stop in known)
+            for chain in self._chains[id]
+        )
+
+    def _stale(self, id: int) -> list[tuple[int, int]]:
+        """Sweep and slice of everything that may have to be asked, beyond what is known."""
+        waiting = [(0, key) for key in self.courses[id].keys if not self._still_true(id, key, 0)]
+        stale = {key for _, key in waiting}
+        for chain in self._chains[id]:
+            fresh = not stale & {chain.key, chain.toward}
+            for position in chain.positions():
+                if fresh and self._last[id, chain].ended:
+                    break
+                fresh = fresh and self._still_true(id, position, chain.direction)
+                if not fresh:
+                    waiting.append((chain.direction, position))
+        return waiting
+
+    def _still_true(self, id: int, position: int, sweep: int) -> bool:
+        """Whether a known answer answers what would be asked now; it is then taken."""
+        known = self.answers[id].get(position)
+        if known is None:
+            return False
+        step = self._step(position, [id], sweep)
+        if known.asked != self._question(id, step)[1]:
+            return False
+        self._advance(id, step, known)
+        return True
+
+    def _step(self, position: int, ids: list[int], sweep: int) -> Step:
+        certain = sweep == 0 or any(self._chain_at[id][position].bound(position) for id in ids)
+        view = slice_view(self.grid, self.axis, position)
+        return Step(view, tuple(ids), sweep, position, certain)
+
+    def _advance(self, id: int, step: Step, answer: SliceAnswer) -> None:
+        """Make an answer the newest of its chain, or of the chains that its key begins."""
+        known, chain = self.answers[id], self._chain_at[id].get(step.position)
+        known[step.position] = answer.kept() if self.remember else answer.without_prior()
+        if chain is None:
+            for begun in self._chains[id]:
+                if begun.key == step.position:
+                    self._last[id, begun] = answer
+            return
+        self._last[id, chain] = answer
+        if answer.ended:
+            for beyond in chain.positions():
+                if (beyond - step.position) * chain.direction > 0:
+                    known.pop(beyond, None)
+
+    def _alive(self, id: int, step: Step) -> bool:
+        chain = self._chain_at[id].get(step.position)
+        if chain is None:
+            return True
+        last = self._last.get((id, chain))
+        return last is None or not last.ended
+
+    def _may_end(self, id: int, step: Step) -> bool:
+        """Whether the object may have come to its end on this slice, or before it."""
+        chain = self._chain_at[id].get(step.position)
+        if chain is None:
+            course = self.courses[id]
+            return course.is_open and course.first == course.last
+        return not chain.bound(step.position)
+
+    def _before(self, id: int, step: Step) -> SliceAnswer | None:
+        """The answer that a slice is followed from; None on keys and after an empty one."""
+        chain = self._chain_at[id].get(step.position)
+        last = None if chain is None else self._last.get((id, chain))
+        return None if last is None or last.empty else last
+
+    def _question(self, id: int, step: Step) -> tuple[Prompt, bytes]:
+        """The prompt of a slice, and a digest of all that its answer depends on."""
+        painted = self.painted(id, step.position)
+        if painted is not None:
+            text = f"painted {painted.region} {np.packbits(painted.inside).tobytes()!r}"
+            return Prompt(id), blake2b(text.encode(), digest_size=16).digest()
+        before, prompt = self._before(id, step), self._said(id, step)
+        said = (prompt.box, prompt.points, prompt.labels, self._may_end(id, step))
+        if before is not None:
+            box = _grown(before.region.start, before.region.stop, prompt.box)
+            prompt = replace(prompt, box=box, mask=before.low_res if self.uses_mask else None)
+        digest = blake2b(repr(said).encode(), digest_size=16)
+        digest.update(b"" if before is None else before.digest)
+        return prompt, digest.digest()
+
+    def _said(self, id: int, step: Step) -> Prompt:
+        """What is known of an object on a slice without having looked at its neighbours.
+
+        Its box is the user's own of that slice, else their 3-D box, else what two keys suggest.
+        """
+        prompt, course, here = self.prompts[id], self.courses[id], step.position
+        count = self.grid.shape[self.axis]
+        own = [b for b in prompt.boxes if box_slices(b, self.axis, count) == (here, here)]
+        if not own and course.box is not None and course.first <= here <= course.last:
+            own = [course.box]
+        box = step.view.box_to_picture(own[0]) if own else self._between(id, here)
+        points = [
             (step.view.point_to_picture(point), label)
             for point, label in zip(prompt.points, prompt.labels, strict=True)
-            if slice_index(point[along], self.grid.shape[self.axis]) == step.position
+            if slice_index(point[2 - self.axis], count) == here
         ]
-        return tuple(p for p, _ in here), tuple(label for _, label in here)
+        positions, labels = tuple(p for p, _ in points), tuple(label for _, label in points)
+        return Prompt(id, prompt.name, box, positions, labels, class_id=prompt.class_id)
+
+    def _between(self, id: int, position: int) -> Box | None:
+        """Between two keys: the box between those of their masks, and a margin."""
+        chain = self._chain_at[id].get(position)
+        if chain is None or chain.toward is None:
+            return None
+        ends = [self.answers[id].get(key) for key in (chain.key, chain.toward)]
+        boxes = [(*e.region.start, *e.region.stop) for e in ends if e is not None and not e.empty]
+        if len(boxes) < 2:
+            return None
+        share = (position - chain.key) / (chain.toward - chain.key)
+        y0, x0, y1, x1 = ((1 - share) * a + share * b for a, b in zip(*boxes, strict=True))
+        return _grown((y0, x0), (y1, x1), None)
+
+    def _afresh(self, id: int, step: Step, before: SliceAnswer) -> Prompt:
+        """The same slice without its prior, within the box that is surest there."""
+        prompt = self._said(id, step)
+        if prompt.box is None:
+            prompt = replace(prompt, box=_grown(before.region.start, before.region.stop, None))
+        return prompt
 
 
-def _grown(
-    mask: PixelMask, limit: tuple[float, float, float, float] | None
-) -> tuple[float, float, float, float]:
-    """Bounding box of a picture mask and its margin, inside ``limit``."""
-    (y0, x0), (y1, x1) = mask.region.start, mask.region.stop
+def fit(mask: PixelMask, box: Box) -> float:
+    """IoU of a mask's bounding box with a box."""
+    if mask.empty:
+        return 0.0
+    own = (*mask.region.start[::-1], *mask.region.stop[::-1])
+    return float(box_iou(np.array([own, box]))[0, 1])
+
+
+def _grown(start: tuple[float, ...], stop: tuple[float, ...], limit: Box | None) -> Box:
+    """Bounds in rows and columns → a box with a margin, inside ``limit``."""
+    (y0, x0), (y1, x1) = start, stop
     margin = max(1.0, MARGIN * max(y1 - y0, x1 - x0))
     box = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
     if limit is None:
@@ -161,18 +336,22 @@ def _grown(
     return low[0], low[1], high[0], high[1]
 
 
-def _fit(mask: PixelMask, box: tuple[float, float, float, float]) -> float:
-    """IoU of a mask's bounding box with a box."""
-    if mask.empty:
-        return 0.0
-    own = (*mask.region.start[::-1], *mask.region.stop[::-1])
-    return float(box_iou(np.array([own, box]))[0, 1])
-
-
-def _continues(before: PixelMask | None, mask: PixelMask) -> bool:
-    """Whether a mask can be the next cross-section of the same object."""
-    if before is None or mask.empty:
-        return False
+def _doubtful(before: PixelMask, masks: Masks, row: int) -> bool:
+    """Whether a mask is hardly the next cross-section of the object that was there before."""
+    mask = masks.masks[row]
+    if mask.empty or masks.quality[row] < DOUBTFUL:
+        return True
     areas = np.count_nonzero(before.inside), np.count_nonzero(mask.inside)
     both, _ = overlap(before, mask)
-    return bool(both >= ENDED * min(areas) and areas[1] <= GROWN * areas[0] + 50)
+    return bool(both < DOUBTFUL * min(areas) or areas[1] > GROWN * areas[0] + 50)
+
+
+def _better(
+    before: PixelMask, first: tuple[Masks, int], second: tuple[Masks, int]
+) -> tuple[Masks, int]:
+    """The answer that goes on where the other jumps; of two alike the surer one."""
+    doubts = _doubtful(before, *first), _doubtful(before, *second)
+    if doubts[0] != doubts[1]:
+        return second if doubts[0] else first
+    sure = [float(m.quality[i] * m.stability[i]) for m, i in (first, second)]
+    return second if sure[1] > sure[0] and not second[0].masks[second[1]].empty else first

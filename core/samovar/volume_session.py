@@ -101,7 +101,9 @@ class VolumeSession:
         Raises:
             PromptError: no such object, or something outside the image.
         """
-        said = self._known(id)
+        said, way = self._known(id), self._follow.courses[id]
+        if way.automatic and way.settled:
+            said = replace(said, anchor=way.keys[0])
         for label, points in ((1, positive), (0, negative)):
             for point in points:
                 position = tuple(float(v) for v in point)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from oracle import OracleModel
+from samovar.chains import Following
+from samovar.errors import Cancelled
+from samovar.grid import Frame, Grid
+from samovar.image import ArrayImage
+from samovar.intensity import choose_intensity
+from samovar.job import Job
+from samovar.objects import Objects
+from samovar.prompts import Prompt, Prompts
+from samovar.volumes import segment_volume
+
+GRID = Grid((20, 24, 28), np.eye(4), Frame.lps())
+
+
+def ball() -> np.ndarray:
+    z, y, x = np.indices(GRID.shape)
+    return ((z - 9) ** 2 + (y - 11) ** 2 + (x - 13) ** 2 <= 36).astype(np.uint8)
+
+
+def job(model=None, prompt=None, **fields) -> Job:
+    image = ArrayImage(ball(), GRID)
+    prompt = Prompt(1, "ball", box=(7, 5, 3, 20, 18, 16)) if prompt is None else prompt
+    model = OracleModel() if model is None else model
+    return Job(image, model, choose_intensity(image, "gray"), Prompts((prompt,)), **fields)
+
+
+class WrongAlongZ(OracleModel):
+    """Finds a corner too many on every slice that is cut along z."""
+
+    def decode(self, embedding, prompts):
+        masks = super().decode(embedding, prompts)
+        if embedding.fit.picture != (24, 28):
+            return masks
+        grown = []
+        for mask in masks.masks:
+            picture = np.zeros((24, 28), dtype=bool)
+            picture[mask.region.slices] = mask.inside
+            picture[5:8, 7:10] = True
+            grown.append(type(mask).of(picture))
+        return type(masks)(masks.ids, tuple(grown), masks.quality, masks.low_res, masks.stability)
+
+
+def test_three_axes_agree_on_what_is_there():
+    (item,) = segment_volume(job(following=Following(consensus=True)))
+    assert np.array_equal(Objects(GRID, (item,)).labels(), ball())
+    assert {key[0] for key in item.views} == {"x", "y", "z"}
+    assert item.uncertainty == pytest.approx(0)
+    assert item.name == "ball"
+
+
+def test_two_axes_outvote_the_third():
+    model = WrongAlongZ()
+    (alone,) = segment_volume(job(model))
+    assert not np.array_equal(Objects(GRID, (alone,)).labels(), ball())
+    (voted,) = segment_volume(job(model, following=Following(consensus=True)))
+    assert np.array_equal(Objects(GRID, (voted,)).labels(), ball())
+    assert voted.uncertainty > 0.05
+
+
+def test_a_click_is_put_to_the_vote_too():
+    click = Prompt(1, points=((13, 11, 9),), labels=(1,))
+    (item,) = segment_volume(job(prompt=click, following=Following(consensus=True)))
+    assert np.array_equal(Objects(GRID, (item,)).labels(), ball())
+
+
+def test_nothing_is_voted_on_where_nothing_was_found():
+    nothing = Prompt(1, box=(0, 0, 0, 3, 3, 3))
+    (item,) = segment_volume(job(prompt=nothing, following=Following(consensus=True)))
+    assert item.empty
+
+
+def test_an_interrupt_keeps_the_objects_that_were_finished():
+    class Interrupted(OracleModel):
+        def decode(self, embedding, prompts):
+            if self.decoded > 12:
+                raise KeyboardInterrupt
+            return super().decode(embedding, prompts)
+
+    image = ArrayImage(ball(), GRID)
+    prompts = Prompts((Prompt(1, box=(7, 5, 9, 20, 18, 12)), Prompt(2, box=(7, 5, 3, 20, 18, 16))))
+    way = Following(anchor="middle")
+    one = Job(image, Interrupted(), choose_intensity(image, "gray"), prompts, following=way)
+    with pytest.raises(Cancelled) as stopped:
+        segment_volume(one)
+    assert [o.id for o in stopped.value.finished] == [1]
+    whole = Job(image, OracleModel(), choose_intensity(image, "gray"), prompts, following=way)
+    by_id = {o.id: o for o in segment_volume(whole)}
+    for item in stopped.value.finished:
+        assert item.bits == by_id[item.id].bits
