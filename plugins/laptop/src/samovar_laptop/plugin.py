@@ -69,6 +69,11 @@ QUANTIZE_OPTIONS = (
     OptionSpec("--hard-samples", "calibrate with the pictures that rounding hurts most", bool),
     OptionSpec("--weight-bits", "8, or 7: no overflow on CPUs without VNNI", int, 8),
     OptionSpec("--keep", "leave nodes in float whose name contains this", multiple=True),
+    OptionSpec(
+        "--attention",
+        "float, uint8, or ptq4sam (one-humped keys, softmax in powers of two; slower)",
+        default="float",
+    ),
     OptionSpec("--minutes", "of training, with --method qat", float, 10.0),
     OptionSpec("--no-gate", "do not measure Dice; int8 then only runs on request", bool),
     OptionSpec("--limit", "measure at most this many pictures a set", int, 0),
@@ -109,8 +114,8 @@ def samovar_encoders() -> list[EncoderSpec]:
         EncoderSpec(
             name="tiny",
             bundle="samovar_laptop:bundles/tiny",
+            builder="samovar_train.architecture:tiny",
             summary="Small promptable model for medical and overhead images, runs on any CPU",
-            builder="samovar_train.model.tiny:Tiny",
             code_licence="Apache-2.0",
             intended_use="research use only, not a medical device",
         )

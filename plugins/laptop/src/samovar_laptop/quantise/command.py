@@ -5,23 +5,25 @@ from __future__ import annotations
 import datetime
 import json as json_module
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from samovar.bundle import Bundle
 from samovar.errors import UsageError
 
 if TYPE_CHECKING:
-    from samovar.bundle import Bundle
     from samovar.bundle_precisions import Gate
+    from samovar_laptop.quantise.calibrate import Calibration
     from samovar_laptop.quantise.ptq import Recipe
     from samovar_laptop.quantise.samples import Source
     from samovar_laptop.quantise.speed import Pair
 
 METHODS = ("ptq", "qat")
+SMALL = "of the work"
 GAIN = 1.1
 """A decoder is kept in int8 where that makes it faster by this factor."""
 
@@ -38,6 +40,7 @@ def quantize(
     hard_samples: bool = False,
     weight_bits: int = 8,
     keep: Sequence[str] | None = None,
+    attention: str = "float",
     minutes: float = 10.0,
     no_gate: bool = False,
     limit: int = 0,
@@ -55,6 +58,7 @@ def quantize(
         UsageError, InputError, BundleError, OutputError: nothing was written.
         DependencyError: onnx is missing, or torch for ``--method qat``.
     """
+    from samovar_laptop.quantise.attention import WAYS
     from samovar_laptop.quantise.graph import onnx_package
     from samovar_laptop.quantise.output import check_target
     from samovar_laptop.quantise.ptq import ROLES, Recipe
@@ -69,6 +73,8 @@ def quantize(
         raise UsageError(f"--weight-bits is {weight_bits}: give 8, or 7 for CPUs without VNNI")
     if not 50 < percentile <= 100:
         raise UsageError(f"--percentile is {percentile:g}: give more than 50, up to 100")
+    if attention not in WAYS:
+        raise UsageError(f"--attention is {attention!r}: give {', '.join(WAYS)}")
     if samples < 1:
         raise UsageError(f"--samples is {samples}: give 1 or more")
     onnx_package()
@@ -80,7 +86,15 @@ def quantize(
         can = [r for r in ROLES if r in found.roles]
         raise UsageError(f"--role {strange[0]}: the bundle can have {', '.join(can)} in int8")
     recipe = Recipe(
-        samples, percentile, hard_samples, weight_bits, tuple(keep or ()), roles, threads, seed
+        samples,
+        percentile,
+        hard_samples,
+        weight_bits,
+        tuple(keep or ()),
+        attention,
+        roles,
+        threads,
+        seed,
     )
     sources = find_sources(data)
     job = _Job(found, sources, recipe, method, minutes, bool(role))
@@ -89,12 +103,11 @@ def quantize(
 
 def find_bundle(name: str, accepted: Sequence[str]) -> Bundle:
     """The verified bundle of a model's name or folder. Raises UsageError when it has none."""
-    from samovar.models import load_model, look_up
+    from samovar.catalogue import look_up
+    from samovar.models import load_model
 
     with load_model(name, runtime="onnxruntime", accept_license=accepted):
         pass  # licence and files are in order, and the graphs load
-    from samovar.bundle import Bundle
-
     folder = look_up(name).folder
     if folder is None:
         raise UsageError(f"model {name!r} has no graphs to quantise: import it as a bundle first")
@@ -113,31 +126,77 @@ class _Job:
     ) -> None:
         self.bundle, self.sources, self.recipe = bundle, sources, recipe
         self.method, self.minutes, self.insisted = method, minutes, insisted
+        self.notes: list[str] = []
 
     def run(self, target: Path, gated: bool, limit: int, as_json: bool) -> int:
-        from samovar_laptop.quantise import gate as gates
         from samovar_laptop.quantise import output, ptq, speed
 
-        own, precision = self.bundle.precision, output.PRECISION
+        precision = output.PRECISION
         with output.staged(target) as folder:
             calibrations = ptq.calibrate(self.bundle, self.sources, self.recipe, say)
-            left = {r: dict(c.places.left) for r, c in calibrations.items()}
-            graphs = ptq.models(calibrations, self.recipe)
+            left = {role: dict(c.places.left) for role, c in calibrations.items()}
+            graphs = self.worthwhile(calibrations, ptq.models(calibrations, self.recipe))
+            if self.method == "qat":
+                graphs |= self.trained({r: calibrations[r] for r in graphs})
             output.write_bundle(self.bundle, graphs, folder)
+            verdict = self.judged(folder, limit) if gated else None
+            roles = Bundle.read(folder).precisions[precision].roles
             pairs = speed.compare(folder, precision)
-            verdict = None
-            if gated:
-                verdict = gates.measure(
-                    folder, precision, own, self.sources,
-                    limit=limit, threads=self.recipe.threads, progress=say,
-                )  # fmt: skip
-            output.add_record(folder, verdict, self.made(pairs))
+            output.add_record(folder, verdict, self.made())
         done()
-        report = Report(target, own, precision, pairs, verdict, left)
+        left = {role: nodes for role, nodes in left.items() if role in roles}
+        report = Report(target, self.bundle.precision, precision, pairs, verdict, left, self.notes)
         typer.echo(report.json() if as_json else report.text())
         return 0
 
-    def made(self, pairs: list[Pair]) -> dict[str, Any]:
+    def worthwhile(
+        self, calibrations: Mapping[str, Calibration], graphs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Without a decoder that int8 does not make faster, unless it was asked for by name."""
+        from samovar_laptop.quantise import ptq
+
+        kept = {}
+        for role, model in graphs.items():
+            if role != "encoder" and not self.insisted:
+                gain = ptq.gains(calibrations[role], model, 1)
+                if gain < GAIN:
+                    self.notes.append(f"{role} stays in float: in int8 it is × {gain:.2f} as fast")
+                    continue
+            kept[role] = model
+        return kept
+
+    def trained(self, calibrations: Mapping[str, Calibration]) -> dict[str, Any]:
+        from samovar_laptop.quantise import qat
+
+        graphs, lines = qat.tuned(
+            self.bundle, self.sources, self.recipe, calibrations, self.minutes, say
+        )
+        self.notes += lines
+        return graphs
+
+    def judged(self, folder: Path, limit: int) -> Gate:
+        """The verdict; where a decoder is what fails it, on the encoder alone."""
+        from samovar_laptop.quantise import gate as gates
+        from samovar_laptop.quantise import output
+
+        own, precision = self.bundle.precision, output.PRECISION
+
+        def measure(name: str) -> gates.Found:
+            return gates.measure(
+                folder, name, self.sources, limit=limit, threads=self.recipe.threads, progress=say
+            )
+
+        before = measure(own)
+        verdict = gates.judge(before, measure(precision), own, precision)
+        roles = [r for r in Bundle.read(folder).precisions[precision].roles if r != "encoder"]
+        if verdict.passed or not roles or self.insisted or self.method == "qat":
+            return verdict
+        for role in roles:
+            output.drop_role(folder, role)
+        self.notes.append(f"{', '.join(roles)} back in float: int8 did not pass the gate with them")
+        return gates.judge(before, measure(precision), own, precision)
+
+    def made(self) -> dict[str, Any]:
         """How the graphs were made, for ``bundle.json``."""
         recipe = {k: v for k, v in asdict(self.recipe).items() if k != "threads"}
         return {
@@ -159,17 +218,18 @@ class Report:
         pairs: list[Pair],
         verdict: Gate | None,
         left: dict[str, dict[str, str]],
+        notes: list[str],
     ) -> None:
         self.target, self.own, self.precision = target, own, precision
-        self.pairs, self.verdict, self.left = pairs, verdict, left
+        self.pairs, self.verdict, self.left, self.notes = pairs, verdict, left, notes
 
     def text(self) -> str:
         from samovar_laptop.quantise import gate as gates
         from samovar_laptop.quantise import speed
 
-        lines = []
+        lines = list(self.notes)
         for role, nodes in self.left.items():
-            lines += [f"{role}: {node} stays in float: {why}" for node, why in nodes.items()]
+            lines += summary_of(role, nodes)
         lines += speed.lines(self.pairs, self.own, self.precision, 1)
         if self.verdict is None:
             lines.append(f"gate: not asked; {self.precision} runs only with --precision int8")
@@ -187,10 +247,20 @@ class Report:
                 "speed": [asdict(p) for p in self.pairs],
                 "gate": None if self.verdict is None else self.verdict.document(),
                 "left_in_float": self.left,
+                "notes": self.notes,
             },
             indent=1,
             ensure_ascii=False,
         )
+
+
+def summary_of(role: str, nodes: Mapping[str, str]) -> list[str]:
+    """What stays in float in one graph: small nodes as a number, the others by name."""
+    small = [name for name, why in nodes.items() if why.endswith(SMALL)]
+    lines = [f"{role}: {n} stays in float: {why}" for n, why in nodes.items() if n not in small]
+    if small:
+        lines.append(f"{role}: {len(small)} small nodes stay in float, as {small[0]}")
+    return lines
 
 
 def say(line: str) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samovar.bundle_precisions import Gate
+from samovar.errors import UsageError
 from samovar.evaluation.references import References
 from samovar.evaluation.run import Settings, evaluate_sets
 from samovar.evaluation.sets import EvaluationSet
@@ -43,6 +44,8 @@ _WORDS = {
 }
 
 Row = dict[str, float | int]
+Found = Mapping[str, tuple[str, NDArray[np.float64]]]
+"""By set: its modality, and the Dice of every object."""
 
 
 def modality_of(where: EvaluationSet) -> str:
@@ -57,34 +60,44 @@ def modality_of(where: EvaluationSet) -> str:
 def measure(
     folder: Path,
     precision: str,
-    own: str,
     sources: Sequence[Source],
     *,
     limit: int = 0,
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Gate:
-    """The gate of one precision of a bundle.
+) -> Found:
+    """Dice of one precision of a bundle on the cases that were held back.
 
     Args:
-        folder: of the bundle, which has both.
-        own: the precision that it is compared with.
         limit: at most this many pictures a set; 0: all.
 
     Raises:
         UsageError: nothing could be measured.
     """
-    found = {p: _dice(folder, p, sources, limit, threads, progress) for p in (own, precision)}
-    return judge(found[own], found[precision], own, precision)
+    sets = [
+        replace(s.where, validation=frozenset(c.stem for c in s.held)) for s in sources if s.held
+    ]
+    if not sets:
+        raise UsageError(
+            "no picture is left to measure int8 with: give more labelled pictures, or --no-gate"
+        )
+
+    def report(name: str, done: int, total: int) -> None:
+        if progress is not None and done == total:
+            progress(f"gate, {precision}: {name}")
+
+    with load_model(folder, precision=precision, threads=threads) as model:
+        settings = Settings(validation=True, limit=limit)
+        results = evaluate_sets(sets, model, settings, References(), report)
+    return {
+        s.where.name: (modality_of(s.where), np.array([o.dice for o in s.objects]))
+        for s in results.sets
+        if s.objects
+    }
 
 
-def judge(
-    before: Mapping[str, tuple[str, np.ndarray[Any, Any]]],
-    after: Mapping[str, tuple[str, np.ndarray[Any, Any]]],
-    own: str,
-    precision: str,
-) -> Gate:
-    """The verdict on Dice by set: name → (modality, one figure an object)."""
+def judge(before: Found, after: Found, own: str, precision: str) -> Gate:
+    """The verdict on what :func:`measure` found in the bundle's own precision and in another."""
     means = {
         name: (modality, float(np.mean(dice)), float(np.mean(after[name][1])), len(dice))
         for name, (modality, dice) in before.items()
@@ -105,32 +118,6 @@ def judge(
         table[m]["drop"] <= MOST_MODALITY for m in modalities
     )
     return Gate(passed, RULE, table)
-
-
-def _dice(
-    folder: Path,
-    precision: str,
-    sources: Sequence[Source],
-    limit: int,
-    threads: int | None,
-    progress: Callable[[str], None] | None,
-) -> dict[str, tuple[str, np.ndarray[Any, Any]]]:
-    sets = [
-        replace(s.where, validation=frozenset(c.stem for c in s.held)) for s in sources if s.held
-    ]
-
-    def report(name: str, done: int, total: int) -> None:
-        if progress is not None and done == total:
-            progress(f"gate, {precision}: {name}")
-
-    with load_model(folder, precision=precision, threads=threads) as model:
-        settings = Settings(validation=True, limit=limit)
-        results = evaluate_sets(sets, model, settings, References(), report)
-    return {
-        s.where.name: (modality_of(s.where), np.array([o.dice for o in s.objects]))
-        for s in results.sets
-        if s.objects
-    }
 
 
 def lines(gate: Gate, own: str, precision: str) -> list[str]:

@@ -35,6 +35,12 @@ class OnnxGraph:
         }
         self.index()
 
+    def copy(self) -> OnnxGraph:
+        """Another graph with the same nodes; the constants' values are shared."""
+        model = onnx_package().ModelProto()
+        model.CopyFrom(self.proto())
+        return type(self)(model)
+
     def index(self) -> None:
         """Read again who makes and who reads each tensor."""
         self.nodes: list[Any] = list(self.model.graph.node)

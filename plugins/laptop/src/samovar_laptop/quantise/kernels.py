@@ -62,11 +62,15 @@ def onnxruntime_kernels(graph: Path) -> Kernels:
         ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         model = onnx_package().load(str(out))
     constants = {t.name for t in model.graph.initializer}
+    # weights that no kernel took are made float again before each product
+    constants |= {
+        n.output[0]
+        for n in model.graph.node
+        if n.op_type == "DequantizeLinear" and n.input[0] in constants
+    }
     kinds = Counter(n.op_type for n in model.graph.node if n.op_type in INTEGER)
     left = [
-        n.name
-        for n in model.graph.node
-        if n.op_type in FLOAT and any(i in constants for i in n.input[1:2])
+        n.name for n in model.graph.node if n.op_type in FLOAT and constants & set(n.input[1:2])
     ]
     return Kernels(dict(sorted(kinds.items())), tuple(left))
 

@@ -8,7 +8,7 @@ of two activations (attention), softmax and LayerNorm stay in float.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,9 @@ MOVES = frozenset(
 )
 """Nodes that only move values: input and output share one scale."""
 
+KEPT = "kept in float on request"
+"""Why; such a node reads values that were not rounded, and so the node before it is in float too:
+between two rounded tensors ONNX Runtime would round its weights on its own."""
 LEAST_SHARE = 1e-3
 """Nodes with a smaller share of the multiplications stay in float: rounding costs them more."""
 
@@ -35,13 +38,13 @@ LEAST_SHARE = 1e-3
 class Places:
     """What is rounded in a graph."""
 
-    tensors: tuple[str, ...]
+    tensors: tuple[str, ...] = ()
     """In the order of the graph; a tensor is named after its ReLU."""
-    same: Mapping[str, str]
+    same: Mapping[str, str] = field(default_factory=dict)
     """Tensor → the one whose scale it shares."""
-    weights: Mapping[str, int]
+    weights: Mapping[str, int] = field(default_factory=dict)
     """Constant → axis of its output channels."""
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
     """Weighted node → the constant that it multiplies with."""
     left: Mapping[str, str] = field(default_factory=dict)
     """Node with weights that stays in float → why."""
@@ -53,14 +56,20 @@ class Places:
         return tensor
 
 
-def find_places(graph: OnnxGraph, costs: Mapping[str, int], keep: tuple[str, ...] = ()) -> Places:
+def find_places(
+    graph: OnnxGraph,
+    costs: Mapping[str, int],
+    keep: tuple[str, ...] = (),
+    further: Iterable[str] = (),
+) -> Places:
     """Where a graph is rounded.
 
     Args:
         costs: multiply-accumulates by node name, of a typical run.
         keep: parts of the names of nodes that stay in float.
+        further: tensors that are rounded too.
     """
-    return _Search(graph, costs, keep).run()
+    return _Search(graph, costs, keep).run(further)
 
 
 class _Search:
@@ -71,7 +80,7 @@ class _Search:
         self.same: dict[str, str] = {}
         self.left: dict[str, str] = {}
 
-    def run(self) -> Places:
+    def run(self, further: Iterable[str]) -> Places:
         weighted = [n for n in self.graph.nodes if n.op_type in (*WEIGHTED, "ConvTranspose")]
         chosen = {n.name: n for n in weighted if self.worth_it(n)}
         for node in chosen.values():
@@ -80,6 +89,8 @@ class _Search:
             # without a rounded output ONNX Runtime has an integer MatMul, but no integer Conv
             if node.op_type == "Conv" or self.goes_on_in_integers(node):
                 self.want(self.after_activation(node))
+        for tensor in further:
+            self.want(tensor)
         order = [*self.graph.inputs, *(o for n in self.graph.nodes for o in n.output)]
         return Places(
             tuple(t for t in order if t in self.wanted),
@@ -100,7 +111,7 @@ class _Search:
             return False  # a product of two activations
         share = self.costs.get(node.name, 0) / self.total
         if any(part in node.name for part in self.keep):
-            self.left[node.name] = "kept in float on request"
+            self.left[node.name] = KEPT
         elif share < LEAST_SHARE:
             self.left[node.name] = f"{100 * share:.2g} % of the work"
         elif node.op_type == "MatMul" and weight.ndim != 2:

@@ -30,7 +30,7 @@ def prepared(path: Path) -> OnnxGraph:
 
 
 def written_out_gelu(graph: OnnxGraph) -> bool:
-    """Whether GELU is spelled out with Erf: such a graph gains little, opset 20 has a node for it."""
+    """Whether GELU is spelled out with Erf: then little is gained. Opset 20 has a node."""
     return any(n.op_type == "Erf" for n in graph.nodes)
 
 

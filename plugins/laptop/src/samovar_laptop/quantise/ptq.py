@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from samovar.bundle import Bundle
 from samovar.evaluation.sets import Case, EvaluationSet
-from samovar_laptop.quantise.calibrate import Calibration, watched
-from samovar_laptop.quantise.graph import OnnxGraph
+from samovar_laptop.quantise.calibrate import Calibration, runner, watched
+from samovar_laptop.quantise.graph import OnnxGraph, onnx_package
 from samovar_laptop.quantise.ranges import PERCENTILE
 from samovar_laptop.quantise.samples import Rehearsal, Sample, Source, draw, rehearse
+from samovar_laptop.quantise.speed import take_turns
 from samovar_laptop.quantise.write import quantised
 
 ROLES = ("encoder", "mask_decoder", "decoder", "decoder_roi")
 """Graphs that may be quantised. The prompt encoder computes positions: it stays in float."""
 POOL = 3
 """With hard samples: how many candidates there are for each place."""
+
+TURNS = 5
 
 Say = Callable[[str], None]
 
@@ -36,6 +40,8 @@ class Recipe:
     """Of the weights."""
     keep: tuple[str, ...] = ()
     """Parts of the names of nodes that stay in float."""
+    attention: str = "float"
+    """See :mod:`samovar_laptop.quantise.attention`."""
     roles: tuple[str, ...] = ("encoder",)
     threads: int | None = None
     seed: int = 0
@@ -56,11 +62,20 @@ def calibrate(
 
 
 def models(calibrations: dict[str, Calibration], recipe: Recipe) -> dict[str, Any]:
-    """The int8 graphs. Their calibrations are used up."""
+    """The int8 graphs."""
     return {
         role: quantised(c.graph, c.places, c.scales(recipe.percentile), recipe.bits)
         for role, c in calibrations.items()
     }
+
+
+def gains(calibration: Calibration, model: Any, threads: int | None) -> float:
+    """How many times faster an int8 graph is in ONNX Runtime, on what its float graph was fed."""
+    before = runner(onnx_package().load(str(calibration.path)), threads)
+    after = runner(model, threads)
+    feeds = calibration.typical
+    taken = take_turns([partial(before, feeds), partial(after, feeds)], TURNS)
+    return float(np.median(taken[:, 0] / np.maximum(taken[:, 1], 1e-9)))
 
 
 def hardest(
@@ -104,7 +119,7 @@ def distance(before: dict[str, Any], after: dict[str, Any]) -> float:
 
 def _calibrations(bundle: Bundle, recipe: Recipe, roles: Iterable[str]) -> dict[str, Calibration]:
     return {
-        role: Calibration(bundle.graph(role), recipe.keep, recipe.threads)
+        role: Calibration(bundle.graph(role), recipe.keep, recipe.threads, recipe.attention)
         for role in roles
         if role in bundle.roles
     }

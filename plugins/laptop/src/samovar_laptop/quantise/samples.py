@@ -7,13 +7,14 @@ is calibrated with what really reaches it: boxes, points, corrections with the p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from samovar.bundle import Bundle
 from samovar.decoding import SamDecoder
+from samovar.embedding import Embedding, Fit
 from samovar.encoding import BundleEncoder, ModelEncoder
 from samovar.errors import InputError, SamovarError, UsageError
 from samovar.evaluation.asking import Asking, corrected
@@ -131,12 +132,12 @@ class Rehearsal:
         for decoder in self.decoders:
             self._ask(decoder, embedding, f"{where.name}/{case.stem}", picture.shape[1:], targets)
         feeds = {role: tuple(graph.feeds) for role, graph in self.graphs.items()}
-        return Sample(f"{where.name}/{case.stem}", feeds, tuple(targets))
+        return Sample(f"{where.name}/{case.stem}", feeds, tuple(targets), embedding.fit)
 
     def _ask(
         self,
         decoder: SamDecoder,
-        embedding: Any,
+        embedding: Embedding,
         key: str,
         shape: tuple[int, ...],
         targets: Sequence[Target],
@@ -164,7 +165,8 @@ class Sample:
     name: str
     feeds: Mapping[str, tuple[Feeds, ...]]
     """By role; one entry a call."""
-    targets: tuple[Target, ...] = field(default=())
+    targets: tuple[Target, ...]
+    fit: Fit
 
 
 def rehearse(rehearsal: Rehearsal, drawn: Sequence[tuple[EvaluationSet, Case]]) -> Iterator[Sample]:

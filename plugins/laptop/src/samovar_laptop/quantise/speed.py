@@ -74,7 +74,7 @@ def _pair(runtime: str, stage: str, run: Callable[[int], object], rounds: int) -
 def take_turns(
     cases: Sequence[Callable[[], object]], rounds: int
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """CPU seconds ``(rounds, cases)``, in alternating order, after one round that is not counted."""
+    """CPU seconds ``(rounds, cases)``, in alternating order, after a round that is not counted."""
     taken = np.zeros((rounds, len(cases)))
     for number in range(-1, rounds):
         order = range(len(cases)) if number % 2 else reversed(range(len(cases)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar_laptop.quantise.graph import OnnxGraph, onnx_package
-from samovar_laptop.quantise.places import Places
+from samovar_laptop.quantise.places import KEPT, Places
 from samovar_laptop.quantise.ranges import Scale, channel_steps, rounded_weights
 
 
@@ -22,11 +22,10 @@ def quantised(
     """The model in int8: one QDQ graph that ONNX Runtime and OpenVINO fuse.
 
     Args:
-        graph: it is used up.
         scales: of every tensor that ``places`` measures.
         bits: of the weights; with 7 no sum of two products overflows on CPUs without VNNI.
     """
-    return _Writer(graph, places, scales, bits).run()
+    return _Writer(graph.copy(), places, scales, bits).run()
 
 
 class _Writer:
@@ -49,8 +48,9 @@ class _Writer:
 
     def add(self, node: Any) -> None:
         before = [str(i) for i in node.input]
-        for i, name in enumerate(before):
-            node.input[i] = self.read.get(name, name)
+        if self.places.left.get(node.name) != KEPT:
+            for i, name in enumerate(before):
+                node.input[i] = self.read.get(name, name)
         if node.name in self.places.inputs:
             self.weigh(node, before)
         made = [str(o) for o in node.output]

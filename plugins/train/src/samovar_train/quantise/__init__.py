@@ -1,0 +1,1 @@
+"""Quantisation-aware training of exported graphs, staged as QMedSAM stages it."""
