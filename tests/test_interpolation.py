@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from samovar.interpolation import interval_means, resample
+from samovar.interpolation import interval_means, resample, resample_levels
 
 LINE = np.array([[[3, -1, 4, 1, 5, 9, -2]]], dtype=np.float32)
 
@@ -89,3 +90,38 @@ def test_the_same_size_is_a_copy_that_can_be_written_to():
     out = resample(planes, (4, 4), "area")
     out[...] = 0
     assert planes.min() == 1
+
+
+LEVELS = np.random.default_rng(2).integers(0, 256, (3, 40, 60)).astype(np.float32)
+
+
+def test_whole_levels_are_those_of_pillow():
+    picture = Image.fromarray(LEVELS.transpose(1, 2, 0).astype(np.uint8))
+    wanted = np.asarray(picture.resize((25, 90), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(resample_levels(LEVELS, (90, 25), "bilinear-antialias"), wanted)
+
+
+@pytest.mark.parametrize("rule", [*RULES, "nearest", "spline-cubic"])
+@pytest.mark.parametrize("size", [(40, 60), (20, 30), (64, 64), (7, 90)])
+def test_whole_levels_are_near_the_unrounded(rule, size):
+    smooth = resample(LEVELS, (40, 60), "bilinear")
+    smooth[:] = 128 + 100 * np.sin(np.arange(60) / 9) * np.cos(np.arange(40) / 7)[:, None]
+    got = resample_levels(smooth, size, rule)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, np.rint(got))
+    wanted = resample(np.rint(smooth), size, rule)
+    if rule == "area" and (size[0] > 40 or size[1] > 60):
+        return  # enlarging, OpenCV's area is another rule
+    assert np.abs(got - wanted).max() < 2, "each of two passes rounds"
+
+
+def test_a_broadcast_grey_plane_stays_three_planes_of_levels():
+    grey = np.broadcast_to(LEVELS[:1] + 0.3, (3, 40, 60))
+    out = resample_levels(grey, (10, 20), "area")
+    assert out.shape == (3, 10, 20)
+    np.testing.assert_array_equal(out, resample_levels(np.array(grey), (10, 20), "area"))
+
+
+def test_nearest_takes_pixels_as_they_are():
+    out = resample(LINE, (1, 3), "nearest")
+    np.testing.assert_array_equal(out[0, 0], [3, 4, 5])

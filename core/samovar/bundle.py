@@ -140,6 +140,7 @@ class Bundle:
                 "rounding": r.rounding,
                 "pad_value": r.pad_value,
                 "pad_before_normalising": r.pad_before_normalising,
+                "whole_levels": r.whole_levels,
             },
             "normalisation": {"kind": n.kind, "mean": list(n.mean), "std": list(n.std)},
             "channel_order": p.channel_order,

@@ -1,6 +1,7 @@
 """Interpolation: named rules for scaling planes, identical on every machine with the same numpy.
 
-All rules have half-pixel centres: sample ``i`` of ``m`` lies at ``(i + ½) n/m - ½`` of ``n``.
+All rules but ``nearest`` have half-pixel centres: sample ``i`` of ``m`` lies at
+``(i + ½) n/m - ½`` of ``n``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-Interpolation = Literal["bilinear-antialias", "bilinear", "area", "bicubic", "bicubic-antialias"]
+from samovar import grey_levels
+
+Interpolation = Literal[
+    "bilinear-antialias",
+    "bilinear",
+    "area",
+    "bicubic",
+    "bicubic-antialias",
+    "nearest",
+    "spline-cubic",
+]
 
 _PILLOW = {
     "bilinear-antialias": PillowImage.Resampling.BILINEAR,
@@ -28,19 +39,45 @@ def resample(
 
     ``bilinear-antialias`` and ``bicubic-antialias`` widen the kernel when they shrink, as Pillow
     does; ``bilinear`` and ``bicubic`` do not, as OpenCV and torch by default; ``area`` is the
-    exact mean over each pixel's footprint, in either direction.
+    exact mean over each pixel's footprint, in either direction; ``nearest`` takes pixel
+    ``floor(i n/m)``, as OpenCV; ``spline-cubic`` is scikit-image's, with its antialiasing.
     """
     if planes.shape[1:] == size:
         return np.array(planes, dtype=np.float32)
-    if planes.strides[0] == 0 and len(planes) > 1:  # one grey plane, broadcast
+    if _grey(planes):
         once = resample(planes[:1], size, rule)
         return np.repeat(once, len(planes), axis=0)
+    if rule == "nearest":
+        return np.array(grey_levels.nearest(planes, size), dtype=np.float32)
+    if rule == "spline-cubic":
+        return grey_levels.spline_cubic(planes, size).astype(np.float32)
     if rule in _PILLOW:
         return np.stack([_pillow(plane, size, rule) for plane in planes])
     if rule == "area":
         return area(area(planes, size[0], 1), size[1], 2).astype(np.float32)
     scale = _linear if rule == "bilinear" else _cubic
     return scale(scale(np.asarray(planes, dtype=np.float32), size[0], 1), size[1], 2)
+
+
+def resample_levels(
+    planes: NDArray[np.float32], size: tuple[int, int], rule: Interpolation
+) -> NDArray[np.float32]:
+    """The same in whole grey levels 0…255, rounded as the library does that scales so.
+
+    See :mod:`samovar.grey_levels`; ``bicubic`` without antialiasing rounds at the end.
+    """
+    levels = grey_levels.to_levels(planes[:1] if _grey(planes) else planes)
+    if levels.shape[1:] != size:
+        if rule in grey_levels.RULES:
+            levels = grey_levels.RULES[rule](levels, size)
+        else:
+            levels = grey_levels.to_levels(resample(levels.astype(np.float32), size, rule))
+    return np.repeat(levels, len(planes) // len(levels), axis=0).astype(np.float32)
+
+
+def _grey(planes: NDArray[np.float32]) -> bool:
+    """One grey plane, broadcast."""
+    return planes.strides[0] == 0 and len(planes) > 1
 
 
 def area(planes: NDArray[np.generic], size: int, axis: int) -> NDArray[np.float64]:

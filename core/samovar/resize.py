@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from samovar.embedding import Fit
 from samovar.errors import InputError
-from samovar.interpolation import Interpolation, resample
+from samovar.interpolation import Interpolation, resample, resample_levels
 
 Policy = Literal["pad", "stretch"]
 Rounding = Literal["half-up", "floor", "round", "ceil"]
@@ -37,6 +37,9 @@ class Resize:
     rounding: Rounding = "half-up"
     pad_value: float = 0.0
     pad_before_normalising: bool = False
+    whole_levels: bool = False
+    """The picture is rounded to whole grey levels 0…255 and scaled in them, as a model is used to
+    that was trained on 8-bit pictures."""
 
     @classmethod
     def parse(cls, rule: Mapping[str, Any]) -> Resize:
@@ -48,6 +51,7 @@ class Resize:
             one_of(rule, "rounding", Rounding, default.rounding),
             number(rule, "pad_value", default.pad_value),
             bool(rule.get("pad_before_normalising", False)),
+            bool(rule.get("whole_levels", False)),
         )
 
     def content(self, picture: tuple[int, int], encode: tuple[int, int]) -> tuple[int, int]:
@@ -148,8 +152,11 @@ def _place(
 ) -> None:
     """Scale, normalise and pad one picture into its ``(3, rows, columns)`` place."""
     rule, normalisation = preparation.resize, preparation.normalisation
-    same = picture.shape[1:] == fit.content
-    planes = picture if same else resample(picture, fit.content, rule.interpolation)
+    if rule.whole_levels:
+        planes = resample_levels(picture, fit.content, rule.interpolation)
+    else:
+        same = picture.shape[1:] == fit.content
+        planes = picture if same else resample(picture, fit.content, rule.interpolation)
     if preparation.channel_order == "BGR":
         planes = planes[::-1]
     rows, columns = fit.content

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from deterministic import picture
 
+from samovar.resize import prepare as prepare_by_host
 from samovar_encoders import preprocess, resampling
+from samovar_encoders.importing import preparation
 from samovar_encoders.registry import RECORDS, record
 from samovar_encoders.rules import Resize
 
@@ -82,3 +84,13 @@ def test_every_model_prepares_any_picture(name: str) -> None:
     assert prepared.pixels.shape == (3, rules.encode_size, rules.encode_size)
     assert prepared.pixels.dtype == np.float32
     assert np.isfinite(prepared.pixels).all()
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECORDS.values() if r.can_be_bundle])
+@pytest.mark.parametrize("size", [(480, 640), (75, 120), (333, 1000)])
+def test_a_bundle_prepares_the_picture_as_upstream_does(name: str, size: tuple[int, int]) -> None:
+    """By the host's rules alone, to the last grey level where the model's predictor rounds."""
+    rules, image = record(name), picture(0, *size)
+    [ours], _ = prepare_by_host([image.transpose(2, 0, 1).astype(np.float32)], preparation(rules))
+    theirs = preprocess.prepare(image, rules.encode_size, rules.resize, rules.normalise).pixels
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)

@@ -22,18 +22,16 @@ from .registry import ModelRecord, record
 from .roles import ROLES
 
 INTERPOLATION = {
-    "pillow-bilinear": "bilinear-antialias",
-    "pillow-bicubic": "bicubic-antialias",
-    "opencv-linear": "bilinear",
-    "opencv-area": "area",
-    "opencv-nearest": "area",
-    "linear": "bilinear",
-    "linear-uint8": "bilinear",
-    "triangle": "bilinear-antialias",
-    "spline-cubic": "bicubic-antialias",
+    "pillow-bilinear": ("bilinear-antialias", True),
+    "pillow-bicubic": ("bicubic-antialias", True),
+    "opencv-area": ("area", True),
+    "opencv-nearest": ("nearest", True),
+    "linear": ("bilinear", False),
+    "linear-uint8": ("bilinear", True),
+    "triangle": ("bilinear-antialias", False),
+    "spline-cubic": ("spline-cubic", True),
 }
-"""The host's rule for each of upstream's kernels: the same but for rounding to whole grey levels
-(``opencv-nearest`` has none; the mean over the footprint stands in)."""
+"""The host's rule for each of upstream's kernels, and whether it works in whole grey levels."""
 
 
 def import_checkpoint(paths: Sequence[str | Path], name: str) -> Imported:
@@ -112,10 +110,12 @@ def describe(imported: Imported, differences: dict[str, float], version: str) ->
 
 def preparation(rules: ModelRecord) -> Preparation:
     """The host's rules for the picture."""
+    interpolation, whole_levels = INTERPOLATION[rules.resize.kernel]
     resize = HostResize(
         policy="pad" if rules.resize.policy == "longest" else "stretch",
-        interpolation=INTERPOLATION[rules.resize.kernel],  # type: ignore[arg-type]
+        interpolation=interpolation,  # type: ignore[arg-type]
         rounding="half-up" if rules.resize.rounding == "nearest" else "floor",
+        whole_levels=whole_levels,
     )
     encode, frame = rules.encode_size, rules.frame.size
     return Preparation(

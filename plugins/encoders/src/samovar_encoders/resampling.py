@@ -1,8 +1,8 @@
 """The resize kernels that upstream predictors use, in numpy and Pillow.
 
 Each reproduces one library's rule to the last grey level where that library rounds, so that a
-picture reaches the encoder as it does upstream. All take and return ``(H, W, C)`` arrays and a
-``size`` of (rows, columns). Positions are half-pixel centred everywhere.
+picture reaches the encoder as it does upstream. Those that bundles need are the host's. All take
+and return ``(H, W, C)`` arrays and a ``size`` of (rows, columns), and have half-pixel centres.
 """
 
 from __future__ import annotations
@@ -12,79 +12,55 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar import grey_levels
+from samovar.grey_levels import two_taps
+
 Array = NDArray[np.generic]
 Size = tuple[int, int]
 
 
-def pillow_bilinear(image: Array, size: Size) -> Array:
-    """Pillow's antialiased BILINEAR on uint8 (torchvision's resize of a PIL picture)."""
-    from PIL import Image
+def in_planes(
+    rule: Callable[[NDArray[np.uint8], Size], Array],
+) -> Callable[[Array, Size], Array]:
+    """A rule of the host, which works on planes, for ``(H, W, C)``."""
 
-    resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    def kernel(image: Array, size: Size) -> Array:
+        planes = np.moveaxis(np.atleast_3d(image), -1, 0)
+        made = np.moveaxis(rule(planes, size), 0, -1)
+        return made if image.ndim == 3 else made[..., 0]
 
-
-def pillow_bicubic(image: Array, size: Size) -> Array:
-    """Pillow's antialiased BICUBIC on uint8."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+    return kernel
 
 
-def nearest(image: Array, size: Size) -> Array:
-    """OpenCV's INTER_NEAREST: source index ``floor(i · scale)``, no half-pixel."""
-    rows, cols = (
-        np.minimum(np.floor(np.arange(n) * (old / n)).astype(np.int64), old - 1)
-        for n, old in zip(size, image.shape[:2], strict=True)
-    )
-    return image[rows][:, cols]
-
-
-def _two_taps(
-    size: int, old: int, dtype: type[np.floating] = np.float64
-) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Lower source index and fraction towards the next, clamped at the edges."""
-    scale = dtype(old) / dtype(size)
-    position = np.maximum((np.arange(size, dtype=dtype) + dtype(0.5)) * scale - dtype(0.5), 0)
-    lower = np.minimum(np.floor(position).astype(np.int64), old - 1)
-    return lower, np.where(lower >= old - 1, 0.0, position - lower)
+pillow_bilinear = in_planes(grey_levels.pillow_bilinear)
+"""Pillow's antialiased BILINEAR on uint8 (torchvision's resize of a PIL picture)."""
+pillow_bicubic = in_planes(grey_levels.pillow_bicubic)
+"""Pillow's antialiased BICUBIC on uint8."""
+nearest = in_planes(grey_levels.nearest)
+"""OpenCV's INTER_NEAREST."""
+linear_uint8 = in_planes(grey_levels.torch_bilinear)
+"""``F.interpolate`` on a uint8 tensor."""
+area = in_planes(grey_levels.opencv_area)
+"""OpenCV's INTER_AREA on uint8."""
+spline_cubic = in_planes(grey_levels.RULES["spline-cubic"])
+"""Cubic spline with a Gaussian before shrinking, truncated to uint8 (scikit-image, MedSAM)."""
 
 
 def linear(image: Array, size: Size) -> NDArray[np.float32]:
     """Bilinear in float32 without antialiasing (``F.interpolate``)."""
     out = image.astype(np.float32)
     for axis in (1, 0):
-        lower, fraction = _two_taps(size[axis], image.shape[axis], np.float32)
+        lower, fraction = two_taps(size[axis], image.shape[axis], np.float32)
         upper = np.minimum(lower + 1, image.shape[axis] - 1)
         weight = fraction.astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
         out = np.take(out, lower, axis) * (1 - weight) + np.take(out, upper, axis) * weight
     return out
 
 
-def linear_uint8(image: Array, size: Size) -> Array:
-    """``F.interpolate`` on a uint8 tensor: weights of 16 bits, rounded between the two passes."""
-    out = image.astype(np.int64)
-    for axis in (1, 0):
-        if size[axis] == image.shape[axis]:
-            continue
-        lower, fraction = _two_taps(size[axis], image.shape[axis])
-        upper = np.minimum(lower + 1, image.shape[axis] - 1)
-        largest = max(fraction.max(), (1 - fraction).max())
-        bits = 0  # as many bits as keep the largest weight within a signed 16-bit integer
-        while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < (1 << 15):
-            bits += 1
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        second = np.floor(0.5 + fraction * (1 << bits)).astype(np.int64).reshape(shape)
-        first = np.floor(0.5 + (1 - fraction) * (1 << bits)).astype(np.int64).reshape(shape)
-        total = np.take(out, lower, axis) * first + np.take(out, upper, axis) * second
-        out = np.clip((total + (1 << (bits - 1))) >> bits, 0, 255)
-    return out.astype(np.uint8)
-
-
 def opencv_linear(image: Array, size: Size) -> Array:
     """OpenCV's INTER_LINEAR on uint8: weights of 11 bits, and bits cut off between the passes."""
     one = np.float32(1 << 11)
-    lower, fraction = _two_taps(size[1], image.shape[1])
+    lower, fraction = two_taps(size[1], image.shape[1])
     upper = np.minimum(lower + 1, image.shape[1] - 1)
     second = np.rint(fraction.astype(np.float32) * one).astype(np.int64)[None, :, None]
     first = np.rint((1 - fraction.astype(np.float32)) * one).astype(np.int64)[None, :, None]
@@ -103,46 +79,6 @@ def opencv_linear(image: Array, size: Size) -> Array:
     )
 
 
-def _area_matrix(size: int, old: int) -> NDArray[np.float32]:
-    """Share of each source cell in each target cell, ``(size, old)``."""
-    scale = old / size
-    edges = np.arange(size + 1) * scale
-    cells = np.arange(old)
-    overlap = np.minimum(edges[1:, None], cells[None] + 1) - np.maximum(
-        edges[:-1, None], cells[None]
-    )
-    overlap = np.where(overlap > 1e-3, overlap, 0)
-    return (overlap / scale).astype(np.float32)
-
-
-def area(image: Array, size: Size) -> Array:
-    """OpenCV's INTER_AREA on uint8 when shrinking; when enlarging, OpenCV's linear variant."""
-    if size[0] > image.shape[0] or size[1] > image.shape[1]:
-        return _area_enlarged(image, size)
-    rows, cols = (_area_matrix(n, o) for n, o in zip(size, image.shape[:2], strict=True))
-    wide = np.einsum("xw,hwc->hxc", cols, image.astype(np.float32), optimize=True)
-    out = np.einsum("yh,hxc->yxc", rows, wide, optimize=True)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
-
-
-def _area_enlarged(image: Array, size: Size) -> Array:
-    out = image.astype(np.int64)
-    one = 1 << 11
-    for axis in (1, 0):
-        old, new = image.shape[axis], size[axis]
-        target = np.arange(new)
-        lower = np.floor(target * (old / new)).astype(np.int64)
-        fraction = (target + 1) - (lower + 1) * (new / old)
-        fraction = np.where(fraction <= 0, 0.0, fraction - np.floor(fraction))
-        fraction = np.where(lower >= old - 1, 0.0, fraction)
-        lower = np.minimum(lower, old - 1)
-        upper = np.minimum(lower + 1, old - 1)
-        shape = [-1 if a == axis else 1 for a in range(3)]
-        second = np.rint(fraction * one).astype(np.int64).reshape(shape)
-        out = np.take(out, lower, axis) * (one - second) + np.take(out, upper, axis) * second
-    return np.clip((out + (1 << 21)) >> 22, 0, 255).astype(np.uint8)
-
-
 def _triangle_matrix(size: int, old: int) -> NDArray[np.float32]:
     """Weights of torch's antialiased bilinear, ``(size, old)``."""
     half = np.float32(0.5)
@@ -159,18 +95,6 @@ def triangle(image: Array, size: Size) -> NDArray[np.float32]:
     rows, cols = (_triangle_matrix(n, o) for n, o in zip(size, image.shape[:2], strict=True))
     wide = np.einsum("xw,hwc->hxc", cols, image.astype(np.float32), optimize=True)
     return np.einsum("yh,hxc->yxc", rows, wide, optimize=True)
-
-
-def spline_cubic(image: Array, size: Size) -> Array:
-    """Cubic spline with a Gaussian before shrinking, truncated to uint8 (scikit-image, MedSAM)."""
-    from scipy import ndimage
-
-    values = image.astype(np.float64)
-    factors = np.array([image.shape[0] / size[0], image.shape[1] / size[1], 1.0])
-    sigma = np.maximum(0, (factors - 1) / 2)
-    smooth = ndimage.gaussian_filter(values, sigma, mode="mirror") if sigma.any() else values
-    zoomed = ndimage.zoom(smooth, 1 / factors, order=3, mode="mirror", grid_mode=True)
-    return np.clip(zoomed, values.min(), values.max()).astype(np.uint8)
 
 
 KERNELS: dict[str, Callable[[Array, Size], Array]] = {
