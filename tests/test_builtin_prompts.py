@@ -108,6 +108,14 @@ class TestCsv:
         assert (first.box, first.points) == ((1, 1, 9, 9), ((3, 4), (5, 6)))
         assert (first.labels, second.labels) == ((1, 0), (1,))
 
+    def test_boxes_of_one_name_in_a_volume_are_key_slices(self, tmp_path):
+        text = "name,x0,y0,z0,x1,y1,z1\nk,1,2,3,9,9,4\nk,2,2,7,9,9,8\n"
+        (only,) = read(written(tmp_path, "p.csv", text))
+        assert (only.box, only.key_boxes) == ((1, 2, 3, 9, 9, 4), ((2, 2, 7, 9, 9, 8),))
+        text = '[{"name": "k", "boxes": [[1, 2, 3, 9, 9, 4], [2, 2, 7, 9, 9, 8]]}]'
+        (same,) = read(written(tmp_path, "p.json", text))
+        assert same.boxes == only.boxes
+
     def test_volumes_and_space(self, tmp_path):
         text = "id,x0,y0,z0,x1,y1,z1,space\n4,1,2,3,4,5,6,world\n"
         found = read(written(tmp_path, "p.csv", text))

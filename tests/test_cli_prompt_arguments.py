@@ -129,6 +129,16 @@ class TestJoining:
             (9, (5, 5), 0),
         ]
 
+    def test_boxes_of_one_name_in_a_volume_are_key_slices(self):
+        given = parse_prompts(["k=1,1,2,9,9,3", "k=2,2,4,9,9,5"], [])
+        (prompt,) = join_prompts(VOLUME, None, given, "index")
+        assert prompt.boxes == ((1, 1, 2, 9, 9, 3), (2, 2, 4, 9, 9, 5))
+        file = Prompts((Prompt(4, "k", (3, 3, 0, 9, 9, 1)),))
+        (joined,) = join_prompts(VOLUME, file, given, "index")
+        assert (joined.id, [b[2] for b in joined.boxes]) == (4, [0, 2, 4])
+        with pytest.raises(PromptError, match="this image takes 4 numbers"):
+            join_prompts(PICTURE, None, given, "index")
+
     def test_names_of_the_file_are_joined(self):
         file = Prompts((Prompt(1, "a", (1, 1, 9, 9)), Prompt(5, "b", (1, 1, 2, 2))))
         found = join_prompts(PICTURE, file, parse_prompts([], ["a=3,3:-", "c=1,1"]), "index")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar.cache import EmbeddingCache
+from samovar.chains import Following
 from samovar.errors import PromptError, UsageError
 from samovar.executor import CancelToken, ProgressCallback
 from samovar.formats import open_image, read_prompts
@@ -82,6 +83,7 @@ def segment(
     device: str = "cpu",
     accept_license: Sequence[str] = (),
     region_decode: str = "auto",
+    following: Following | None = None,
     cache: EmbeddingCache | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -98,6 +100,8 @@ def segment(
         modality, window: see :func:`samovar.intensity.choose_intensity`.
         region_decode: ``auto``, ``on`` or ``off``, see :func:`samovar.models.load_model`.
         threads, runtime, precision, device, accept_license: for a model given by name.
+        following: how prompted objects of a volume are followed: axis, extent, anchor, consensus
+            (:class:`samovar.chains.Following`).
         cache: keeps embeddings for the next call on the same image.
 
     Returns:
@@ -111,7 +115,7 @@ def segment(
         image, model=model, boxes=boxes, points=points, prompts=prompts, auto=auto,
         auto_options=auto_options, space=space, modality=modality, window=window,
         threads=threads, runtime=runtime, precision=precision, device=device,
-        accept_license=accept_license, region_decode=region_decode,
+        accept_license=accept_license, region_decode=region_decode, following=following,
         cache=cache, progress=progress, cancel=cancel,
     ) as (job, record, _):
         items = segment_image(job)
@@ -132,6 +136,7 @@ def prepared(
     modality: str = "auto",
     window: Sequence[str] = (),
     accept_license: Sequence[str] = (),
+    following: Following | None = None,
     cache: EmbeddingCache | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -151,6 +156,8 @@ def prepared(
                 "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
                 + ("not both" if auto else "one of the two is needed")
             )
+        if following is not None:
+            following.check(image.grid)
         intensity = choose_intensity(image, modality, window)
         generator = None
         if auto is not None:
@@ -162,8 +169,8 @@ def prepared(
             loaded = load_model(model, accept_license=tuple(accept_license), **loading)
             model = ours.enter_context(closing(loaded))
         recipe = Recipe(named, loading, tuple(accept_license), auto, dict(auto_options or {}))
-        record = build_manifest(image, intensity, model.describe(), asked, auto)
-        job = Job(image, model, intensity, asked, generator, cache, cancel, progress)
+        record = build_manifest(image, intensity, model.describe(), asked, auto, following)
+        job = Job(image, model, intensity, asked, generator, cache, cancel, progress, following)
         yield job, record, recipe
 
 

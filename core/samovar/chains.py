@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -41,6 +41,33 @@ class Following:
     anchor: Anchor = "best"
     consensus: bool = False
     """Follow along all three axes, and take what two of them agree on."""
+
+    def check(self, grid: Grid) -> None:
+        """Refuse what cannot be meant for this image.
+
+        Raises:
+            UsageError: an unknown word, or an image that is no volume.
+        """
+        for name, value, known in (
+            ("extent", self.extent, get_args(Extent)),
+            ("anchor", self.anchor, get_args(Anchor)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} {value!r} is unknown: write {' or '.join(known)}")
+        if grid.ndim == 3:
+            self.array_axis(grid)
+        elif self != Following():
+            raise UsageError(
+                "axis, extent, anchor and consensus are about volumes, and this image has no "
+                "slices: leave them out"
+            )
+
+    def describe(self, grid: Grid) -> dict[str, str | bool] | None:
+        """As the manifest records it; None for images without slices."""
+        if grid.ndim == 2:
+            return None
+        axis = "zyx"[self.array_axis(grid)]
+        return {**asdict(self), "axis": axis}
 
     def array_axis(self, grid: Grid) -> int:
         """Array axis of the slices.

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from samovar.chains import Following
 from samovar.grid import Grid
 from samovar.image import Image
 from samovar.intensity import Intensity
+from samovar.masks import PixelMask
 from samovar.prompts import Prompt, Prompts
 
 DISCLAIMER = "research use only, not a medical device"
@@ -26,6 +28,7 @@ def build_manifest(
     model: Mapping[str, Any],
     prompts: Prompts | None,
     generator: str | None,
+    following: Following | None = None,
 ) -> dict[str, Any]:
     """JSON-able record of one run: versions, model and weights hash, runtime, prompts, geometry."""
     return {
@@ -41,6 +44,7 @@ def build_manifest(
         "intensity": intensity.describe(),
         "model": dict(model),
         "generator": generator,
+        "following": (following or Following()).describe(image.grid),
         "prompts": None if prompts is None else [describe_prompt(p) for p in prompts],
     }
 
@@ -72,8 +76,15 @@ def describe_prompt(prompt: Prompt) -> dict[str, Any]:
         "box": None if prompt.box is None else list(prompt.box),
         "points": [list(p) for p in prompt.points],
         "labels": list(prompt.labels),
+        **({"key_boxes": [list(b) for b in prompt.key_boxes]} if prompt.key_boxes else {}),
+        **({"painted": [_bounds(m) for m in prompt.painted]} if prompt.painted else {}),
+        **({} if prompt.anchor is None else {"anchor": prompt.anchor}),
         **arrays,
     }
+
+
+def _bounds(mask: PixelMask) -> list[int]:
+    return [*mask.region.start[::-1], *mask.region.stop[::-1]]
 
 
 def to_json(value: Any) -> str:

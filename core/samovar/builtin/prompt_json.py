@@ -5,7 +5,10 @@
     {"space": "index",                       index (default) · world · ras
      "objects": [
        {"name": "liver", "box": [60, 40, 20, 180, 150, 70]},
+       {"name": "spleen", "boxes": [[60, 40, 20, 90, 80, 21], [64, 38, 35, 99, 84, 36]]},
        {"id": 7, "points": [[x, y, z], [x, y, z]], "labels": [1, 0], "ward": "B2"}]}
+
+``boxes`` are those of several key slices of one object of a volume, each one slice thick.
 
 Short forms: a list of such objects; a list of boxes; a mapping from name to box. ``class`` and any
 other key are carried over to the table of results.
@@ -23,7 +26,7 @@ from samovar.errors import PromptError
 from samovar.image import Image
 from samovar.prompts import Prompt, Prompts
 
-_KEYS = {"id", "name", "box", "points", "labels", "class"}
+_KEYS = {"id", "name", "box", "boxes", "points", "labels", "class"}
 
 
 class JsonPrompts:
@@ -58,7 +61,11 @@ def _object(path: str, place: int, item: Any) -> Prompt:
     if not isinstance(item, Mapping):
         raise PromptError(f"{path}: object {place} is neither an object nor a box: {item!r}")
     where = f"{path}: object {place}"
-    box = item.get("box")
+    boxes = [] if item.get("box") is None else [item["box"]]
+    more = item.get("boxes") or []
+    if not isinstance(more, list):
+        raise PromptError(f"{where}: boxes must be a list of lists of numbers")
+    boxes = [numbers(f"{where}: box", box) for box in (*boxes, *more)]
     points = item.get("points") or []
     if not isinstance(points, list):
         raise PromptError(f"{where}: points must be a list of [x, y] or [x, y, z]")
@@ -73,7 +80,8 @@ def _object(path: str, place: int, item: Any) -> Prompt:
     return Prompt(
         id=as_int(f"{where}: id", item.get("id", 0)),
         name=str(item.get("name") or ""),
-        box=None if box is None else numbers(f"{where}: box", box),
+        box=next(iter(boxes), None),
+        key_boxes=tuple(boxes[1:]),
         points=tuple(numbers(f"{where}: point", p) for p in points),
         labels=tuple(int(v) for v in labels),
         class_id=as_int(f"{where}: class", item.get("class", 0)),

@@ -76,7 +76,8 @@ def _merged(where: str, before: Prompt | None, row: Mapping[str, str]) -> Prompt
     point = _columns(where, row, _POINTS)
     if row.get("label", "") not in _LABELS:
         raise PromptError(f"{where}: label is {row['label']!r}: write 1 or +, 0 or -")
-    if before is not None and before.box is not None and box is not None:
+    boxes = (*(before.boxes if before else ()), *([box] if box is not None else []))
+    if len(boxes) > 1 and len(boxes[-1]) == 4:
         raise PromptError(f"{where}: a second box of the same object: give it a name of its own")
     points = before.points if before else ()
     labels = before.labels if before else ()
@@ -86,7 +87,8 @@ def _merged(where: str, before: Prompt | None, row: Mapping[str, str]) -> Prompt
     return Prompt(
         id=as_int(f"{where}: id", row.get("id") or (before.id if before else 0)),
         name=row.get("name") or (before.name if before else ""),
-        box=box if box is not None else (before.box if before else None),
+        box=next(iter(boxes), None),
+        key_boxes=boxes[1:],
         points=points,
         labels=labels,
         class_id=as_int(f"{where}: class", row.get("class") or (before.class_id if before else 0)),

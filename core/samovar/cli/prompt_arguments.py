@@ -1,7 +1,8 @@
 """Prompts of the command line: ``--box``, ``--point`` and ``--world`` into :class:`Prompts`.
 
-Points of one NAME are one object, and so is a NAME shared by a box and points. Unnamed boxes and
-unnamed positive points are one object each; unnamed negative points apply to every object.
+Points of one NAME are one object, and so are boxes and points that share a NAME; several boxes of
+one object are its key slices in a volume. Unnamed boxes and unnamed positive points are one object
+each; unnamed negative points apply to every object.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def parse_prompts(boxes: Sequence[str], points: Sequence[str]) -> GivenPrompts:
     """Boxes first, then points, numbered from 1; counts and ranges are checked with the image.
 
     Raises:
-        PromptError: text that is no box or point, or two boxes of one name.
+        PromptError: text that is no box or point, or two flat boxes of one name.
     """
     objects: dict[str, Prompt] = {}
     everywhere: list[Point] = []
@@ -44,10 +45,15 @@ def parse_prompts(boxes: Sequence[str], points: Sequence[str]) -> GivenPrompts:
         name, numbers = _named_numbers("--box", text, text, BOX_HINT)
         if len(numbers) not in (4, 6):
             raise PromptError(f"--box {text}: has {len(numbers)} numbers, not 4 or 6: {BOX_HINT}")
-        if name and name in objects:
-            raise PromptError(f"--box {text}: a second box of {name!r}: give it another name")
         number = len(objects) + 1
-        objects[name or f"\0{number}"] = Prompt(number, name, box=numbers)
+        key = name or f"\0{number}"
+        if key in objects:
+            if len(numbers) == 4:
+                raise PromptError(f"--box {text}: a second box of {name!r}: give it another name")
+            known = objects[key]
+            objects[key] = replace(known, key_boxes=(*known.key_boxes, numbers))
+        else:
+            objects[key] = Prompt(number, name, box=numbers)
     for text in points:
         body, sign = _sign(text)
         name, numbers = _named_numbers("--point", text, body, POINT_HINT)
@@ -146,11 +152,13 @@ def join_prompts(
 
 
 def _merged(first: Prompt, second: Prompt) -> Prompt:
-    if first.box is not None and second.box is not None:
+    boxes = (*first.boxes, *second.boxes)
+    if first.box is not None and second.box is not None and len(second.box) == 4:
         raise PromptError(f"{describe(first)} has a box in the file and another by --box")
     return replace(
         first,
-        box=first.box if first.box is not None else second.box,
+        box=next(iter(boxes), None),
+        key_boxes=boxes[1:],
         points=(*first.points, *second.points),
         labels=(*first.labels, *second.labels),
     )
