@@ -11,6 +11,7 @@ from samovar.architectures import architecture_specs, build_architecture
 from samovar.errors import PluginError, UsageError
 from samovar.models import list_models, load_model
 from samovar.plugins import registry, reset
+from samovar.resize import Preparation
 from samovar.specs import EncoderSpec
 
 
@@ -19,6 +20,7 @@ class Fake:
     module = None
     lora_targets = ("qkv",)
     roles = ("encoder",)
+    preparation = Preparation()
 
     def role(self, role):
         return self.module

@@ -21,6 +21,7 @@ from samovar.image import Image
 from samovar.masks import Masks
 from samovar.objects import Objects, SegmentedObject
 from samovar.prompts import Prompts
+from samovar.resize import Preparation
 from samovar.view import View
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -101,6 +102,11 @@ class Architecture(Protocol):
     initialisers of exported graphs, so that weights go back and forth."""
     lora_targets: tuple[str, ...]
     """Ends of the names of layers in ``module`` that low-rank adapters go to."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """How it wants its pictures, and in what frame it is asked."""
+        ...
 
     @property
     def roles(self) -> tuple[str, ...]:

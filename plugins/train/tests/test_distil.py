@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from samovar.resize import Preparation
 from samovar_train.data.packing import Pack
 from samovar_train.distil import loop
 from samovar_train.distil.examples import SIDE, Asked, Examples, over_picture
+from samovar_train.distil.learner import EMBEDDING, Learner, build
 from samovar_train.distil.loop import run_distillation
 from samovar_train.distil.parts import disagreement, hardness, output_tokens, token_part
-from samovar_train.distil.promptable import EMBEDDING, Features, Learner, build
 from samovar_train.distil.recipe import DistilRecipe, Stage, load_distil_recipe
 from samovar_train.distil.teacher import Teacher
 
@@ -61,26 +62,56 @@ class Toy(nn.Module):
         )
         self.place = nn.Linear(2, width)
         self.mask_decoder = Decoder(width)
-        self.encoded = 0
 
-    def encode(self, pictures: Tensor) -> Features:
-        self.encoded += 1
-        return {EMBEDDING: self.image_encoder(pictures)}
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.image_encoder(pictures)
 
-    def prompts(self, points=None, labels=None, boxes=None, masks=None) -> tuple[Tensor, Tensor]:
-        at = points if boxes is None else boxes.reshape(-1, 2, 2)
-        sparse = self.place(at / 64)
-        return sparse, torch.zeros(len(at), self.place.out_features, 1, 1)
+    def prompts(self, coords: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        sparse = self.place(coords / 64)
+        return sparse, torch.zeros(len(coords), self.place.out_features, 1, 1)
 
-    def decode(self, features: Features, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        return self.mask_decoder(features[EMBEDDING], sparse, dense)
+    def decode(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mask_decoder(embedding, sparse, dense)
 
 
-PREPARATION = Preparation((64, 64), (64, 64), "continuous")
+class Step(nn.Module):
+    def __init__(self, model: Toy, step: str):
+        super().__init__()
+        self.model, self.step = model, step
+
+    def forward(self, *arrays: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return getattr(self.model, self.step)(*arrays)
+
+
+class ToyArchitecture:
+    lora_targets: tuple[str, ...] = ()
+    roles = ("encoder", "prompt_encoder", "mask_decoder")
+    preparation = Preparation((64, 64), (64, 64), "continuous")
+    arrays: ClassVar = {
+        "encoder": (("image",), (EMBEDDING,)),
+        "prompt_encoder": (("point_coords", "point_labels"), ("sparse", "dense")),
+        "mask_decoder": (
+            (EMBEDDING, "sparse_embeddings", "dense_embeddings"),
+            ("low_res_masks", "iou_predictions"),
+        ),
+    }
+
+    def __init__(self, width: int, seed: int):
+        self.name, self.module = f"toy{width}", Toy(width, seed)
+
+    def role(self, role: str) -> nn.Module:
+        steps = {"encoder": "encode", "prompt_encoder": "prompts", "mask_decoder": "decode"}
+        return Step(self.module, steps[role])
+
+    def names(self, role: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.arrays[role]
 
 
 def toy(width: int, seed: int) -> Learner:
-    return Learner(f"toy{width}", Toy(width, seed), PREPARATION)
+    return Learner(ToyArchitecture(width, seed))
+
+
+PREPARATION = ToyArchitecture.preparation
 
 
 @pytest.fixture(autouse=True)
@@ -103,12 +134,16 @@ def rows(run: Path) -> list[dict[str, str]]:
 def test_prompts_reach_a_models_frame_at_the_right_place() -> None:
     preparation = Preparation((64, 64), (128, 128), "continuous")
     fit = preparation.fit((20, 40))  # content 32 x 64 of 64, frame 128: 3.2 units a pixel
-    asked = Asked(torch.tensor([[10.0, 5.0, 20.0, 15.0]]), torch.tensor([[[15.0, 10.0]]]))
-    framed = asked.framed(fit, preparation)
-    assert framed["boxes"].tolist() == [[32.0, 16.0, 64.0, 48.0]]
-    assert framed["points"].tolist() == [[[48.0, 32.0]]]
-    scaled = asked.framed(fit, replace(preparation, prompt_coordinates="scaled"))
-    assert torch.allclose(scaled["points"], torch.tensor([[[46.4, 30.4]]]))
+    asked = Asked(
+        torch.tensor([[10.0, 5.0, 20.0, 15.0]]), torch.tensor([[[15.0, 10.0]]]), torch.ones(1, 1)
+    )
+    coords, labels = asked.tokens(fit, preparation)
+    assert coords.tolist() == [[[48.0, 32.0], [32.0, 16.0], [64.0, 48.0]]]
+    assert labels.tolist() == [[1.0, 2.0, 3.0]]
+    point = replace(asked, boxes=None)
+    coords, labels = point.tokens(fit, replace(preparation, prompt_coordinates="scaled"))
+    assert torch.allclose(coords[0, 0], torch.tensor([46.4, 30.4]))
+    assert labels.tolist() == [[1.0, -1.0]]  # nothing stands for the box that is not there
 
 
 def test_masks_of_two_models_are_compared_over_the_picture() -> None:
@@ -216,9 +251,7 @@ def test_masks_that_the_teacher_knows_better_weigh_more() -> None:
 def test_tokens_are_compared_where_there_are_any() -> None:
     model = Toy(8, 0)
     with output_tokens(model) as caught:
-        model.decode(
-            {EMBEDDING: torch.zeros(1, 8, 4, 4)}, torch.zeros(1, 2, 8), torch.zeros(1, 8, 1, 1)
-        )
+        model.decode(torch.zeros(1, 8, 4, 4), torch.zeros(1, 2, 8), torch.zeros(1, 8, 1, 1))
     assert float(token_part(caught, caught).detach()) == 0
     with output_tokens(nn.Linear(2, 2)) as nothing:
         pass

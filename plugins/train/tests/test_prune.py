@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from samovar_train.distil.promptable import PromptableTiny
 from samovar_train.distil.prune import disturbed, hidden_channels, prune, shrink
+from samovar_train.model.tiny import Tiny
 
 
 class Mlp(nn.Module):
@@ -85,12 +85,12 @@ def test_depthwise_and_shared_widths_stay() -> None:
 
 
 def test_the_bundled_model_can_be_pruned() -> None:
-    model = PromptableTiny().eval()
+    model = Tiny().eval()
     names = [h.name for h in hidden_channels(model)]
     assert len(names) == len(set(names)) > 3
     before = sum(p.numel() for p in model.parameters())
     x = torch.randn(1, 3, 64, 64)
-    disturbed(model.encode(x)["image_embeddings"], torch.Generator().manual_seed(0)).backward()
+    disturbed(model.encoder(x)[0], torch.Generator().manual_seed(0)).backward()
     prune(model, 0.5)
     assert sum(p.numel() for p in model.parameters()) < 0.8 * before
-    assert model.encode(x)["image_embeddings"].shape == (1, 128, 4, 4)
+    assert model.encoder(x)[0].shape == (1, 128, 4, 4)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from samovar.bundle import Bundle
 from samovar.bundle_files import FILE_NAME
+from samovar.resize import Preparation
 
 from .registry import RECORDS, ModelRecord
 
@@ -30,6 +31,13 @@ class SamArchitecture:
         self.module = record.build().eval()
         self.lora_targets = record.lora_targets
         self._sources: tuple[Source, ...] = ()
+
+    @property
+    def preparation(self) -> Preparation:
+        """The host's rules for its pictures."""
+        from .importing import preparation
+
+        return preparation(self.record)
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -68,14 +68,25 @@ class Asked:
     labels: Tensor | None = None
     """`(N, P)`: 1 positive, 0 negative."""
 
-    def framed(self, fit: Fit, preparation: Preparation) -> dict[str, Tensor | None]:
-        """The same in a model's prompt frame."""
+    def tokens(self, fit: Fit, preparation: Preparation) -> tuple[Tensor, Tensor]:
+        """As a model is asked: coords `(N, T, 2)` in its prompt frame, and labels `(N, T)`.
+
+        A box is its two corners (labels 2 and 3). Where there is none a padding token (-1) stands
+        behind the points, as the host puts it.
+        """
         scale = torch.tensor(fit.scale)
-        boxes = None if self.boxes is None else self.boxes * scale.repeat(2)
-        points = None if self.points is None else self.points * scale
-        if preparation.prompt_coordinates == "scaled" and points is not None:
-            points = points - 0.5 * scale  # such a model takes the index of a pixel, scaled
-        return {"points": points, "labels": self.labels, "boxes": boxes}
+        parts: list[tuple[Tensor, Tensor]] = []
+        if self.points is not None and self.labels is not None:
+            # a "scaled" model takes the index of a pixel, not its edge
+            shift = 0.5 * scale if preparation.prompt_coordinates == "scaled" else 0.0
+            parts.append((self.points * scale - shift, self.labels))
+        if self.boxes is None:
+            n = len(parts[0][0])
+            parts.append((torch.zeros(n, 1, 2), torch.full((n, 1), -1.0)))
+        else:
+            corners = self.boxes.reshape(-1, 2, 2) * scale
+            parts.append((corners, torch.tensor([[2.0, 3.0]]).expand(len(corners), 2)))
+        return torch.cat([c for c, _ in parts], 1), torch.cat([k for _, k in parts], 1)
 
     def with_points(self, points: Tensor, labels: Tensor) -> Asked:
         """And one further point an object, `(N, 1, 2)` and `(N, 1)`."""

@@ -22,6 +22,7 @@ from samovar_train.distil.examples import (
     over_picture,
     random_points,
 )
+from samovar_train.distil.learner import EMBEDDING, Learner, build
 from samovar_train.distil.parts import (
     disagreement,
     embedding_part,
@@ -31,10 +32,9 @@ from samovar_train.distil.parts import (
     output_tokens,
     token_part,
 )
-from samovar_train.distil.promptable import EMBEDDING, Learner, build
 from samovar_train.distil.prune import disturbed, prune, shrink
 from samovar_train.distil.recipe import DistilRecipe, Stage
-from samovar_train.distil.teacher import Teacher, answer
+from samovar_train.distil.teacher import Teacher
 
 FIGURES = ("loss", "embedding", "perceptual", "tokens", "masks", "truth", "iou")
 
@@ -140,7 +140,7 @@ def stage_loss(
     wanted, fit = course.teacher.features(shown.picture)
     batch, own_fit = course.student.prepare(shown.picture)
     with torch.set_grad_enabled(stage.learn != "decoder"):
-        features = course.student.promptable.encode(batch)
+        features = course.student.encode(batch)
     total = torch.zeros(())
     figures: dict[str, float] = {}
 
@@ -161,7 +161,7 @@ def stage_loss(
             with output_tokens(course.teacher.learner.module) as theirs:
                 their_logits, _ = course.teacher.masks(wanted, fit, asked)
             with output_tokens(course.student.module) as ours:
-                logits, _ = answer(course.student, features, own_fit, asked)
+                logits, _ = course.student.answer(features, own_fit, asked)
             there = over_picture(their_logits[:, :1].float(), fit)
             here = over_picture(logits[:, :1].float(), own_fit)
             weight = hardness(here, there, shown.truth) if stage.hard_weights else None
@@ -172,7 +172,7 @@ def stage_loss(
             if stage.tokens:
                 add("tokens", stage.tokens, token_part(ours, theirs))
             if stage.perceptual and number == 0:
-                seen, _ = answer(course.teacher.learner, wanted | {EMBEDDING: placed}, fit, asked)
+                seen, _ = course.teacher.learner.answer(wanted | {EMBEDDING: placed}, fit, asked)
                 add("perceptual", stage.perceptual, nn.functional.l1_loss(seen, their_logits))
             masks = there, here.detach()
             if number < stage.rounds:
@@ -211,15 +211,17 @@ def channels(learner: Learner) -> int:
     was = learner.module.training
     learner.module.eval()
     blank, _ = learner.prepare(np.zeros((16, 16), np.uint8))
-    count = int(learner.promptable.encode(blank)[EMBEDDING].shape[1])
+    count = int(learner.encode(blank)[EMBEDDING].shape[1])
     learner.module.train(was)
     return count
 
 
 def learning(course: Course, stage: Stage) -> list[nn.Parameter]:
     """Parameters that a stage moves; the others are frozen."""
-    for name, parameter in course.student.module.named_parameters():
-        inside = "encoder" in name and "prompt_encoder" not in name
+    module = course.student.module.eval().requires_grad_(True)
+    encoder = course.student.encoder_parameters() if stage.learn != "all" else set()
+    for parameter in module.parameters():
+        inside = id(parameter) in encoder
         parameter.requires_grad_(stage.learn == "all" or (stage.learn == "encoder") == inside)
     own = [p for p in course.student.module.parameters() if p.requires_grad]
     return own + list(course.project.parameters())
@@ -233,7 +235,7 @@ def prune_student(course: Course, stage: Stage, examples: Examples, seed: int) -
     generator = torch.Generator().manual_seed(seed)
     for i in range(8):
         batch, _ = course.student.prepare(examples[i].picture)
-        disturbed(course.student.promptable.encode(batch)[EMBEDDING], generator).backward()
+        disturbed(course.student.encode(batch)[EMBEDDING], generator).backward()
     course.widths = (course.widths or {}) | prune(module, stage.prune)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from samovar.embedding import Fit
 from samovar_train.distil.examples import SIDE, content
-from samovar_train.distil.promptable import EMBEDDING, Features
+from samovar_train.distil.learner import EMBEDDING, Features
 from samovar_train.losses import mask_loss
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from samovar.embedding import Fit
 from samovar_train.distil.examples import Asked
-from samovar_train.distil.promptable import Features, Learner
+from samovar_train.distil.learner import Features, Learner
 
 
 class Teacher:
@@ -38,11 +38,11 @@ class Teacher:
         key = hashlib.sha256(repr(picture.shape).encode() + np.ascontiguousarray(picture).tobytes())
         file = self.folder / f"{key.hexdigest()[:32]}.safetensors"
         if file.is_file():
-            fit = self.learner.preparation.fit((picture.shape[0], picture.shape[1]))
+            fit = self.learner.architecture.preparation.fit((picture.shape[0], picture.shape[1]))
             return {k: v.float() for k, v in load_file(file).items()}, fit
         batch, fit = self.learner.prepare(picture)
         self.asked += 1
-        features = self.learner.promptable.encode(batch)
+        features = self.learner.encode(batch)
         half = {k: v.half().contiguous() for k, v in features.items()}
         part = file.with_name(f"{file.stem}.{os.getpid()}.part")
         save_file(half, part)
@@ -52,13 +52,4 @@ class Teacher:
     @torch.no_grad()
     def masks(self, features: Features, fit: Fit, asked: Asked) -> tuple[Tensor, Tensor]:
         """Logits `(N, M, h, w)` over its square, and quality `(N, M)`."""
-        return answer(self.learner, features, fit, asked)
-
-
-def answer(learner: Learner, features: Features, fit: Fit, asked: Asked) -> tuple[Tensor, Tensor]:
-    """Masks of N prompts on one picture's features."""
-    framed = asked.framed(fit, learner.preparation)
-    sparse, dense = learner.promptable.prompts(**framed)
-    n = sparse.shape[0]
-    own = {k: v.expand(n, *v.shape[1:]) for k, v in features.items()}
-    return learner.promptable.decode(own, sparse, dense.expand(n, *dense.shape[1:]))
+        return self.learner.answer(features, fit, asked)
