@@ -62,6 +62,12 @@ _MODALITY_OF_CLASS = {
 }  # fmt: skip
 """SOP classes that say a modality by themselves."""
 
+MODALITIES = {
+    "CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "ES", "OT", "XC", "OP", "OPT", "SM",
+    "GM", "IO", "PX", "IVUS", "OCT", "BI", "RG", "RTIMAGE", "TG", "LS", "DG", "BMD", "DOC", "EC",
+}  # fmt: skip
+"""Codes that are shown; anything else in the element could be anybody's name."""
+
 _PIXEL_DATA = {
     (0x7FE0, 0x0010): "PixelData",
     (0x7FE0, 0x0008): "FloatPixelData",

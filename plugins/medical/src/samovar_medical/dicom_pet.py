@@ -23,6 +23,8 @@ _KEYWORDS = [
     "SeriesTime", "AcquisitionDate", "AcquisitionTime",
     "RadiopharmaceuticalInformationSequence",
 ]  # fmt: skip
+_UNITS = {"CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "PROPCNTS", "PROPCPS", "MLMING", "MLG",
+          "1CM", "UMOLMIN", "UMOLML", "GML", "STDDEV"}  # fmt: skip
 _LONGEST_HOURS = 24.0
 
 
@@ -49,7 +51,7 @@ def _factor(headers: Sequence[Dataset]) -> tuple[float, str, str | None]:
     if units == "GML" and str(first.get("SUVType") or "BW").upper() == "BW":
         return 1.0, "SUVbw", None
     if units != "BQML":
-        shown = units if units.isalnum() else "nothing known"
+        shown = units if units in _UNITS else "an unknown kind"
         return 1.0, shown, f"PET in units of {shown}: not turned into SUV"
     missing: list[str] = []
     weight = _positive(first, "PatientWeight", missing)

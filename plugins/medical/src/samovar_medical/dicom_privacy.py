@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,3 +89,11 @@ def shareable(text: str, header: Dataset) -> str:
         if any(word.casefold() in lowered for word in words):
             return ""
     return shown
+
+
+def persons_in(path: Path) -> Dataset:
+    """What identifies the patient in a file, to compare a text with."""
+    from pydicom import dcmread
+
+    with silent_pydicom():
+        return dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*PERSON_KEYWORDS])

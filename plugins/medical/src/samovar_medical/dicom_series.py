@@ -12,6 +12,7 @@ import numpy as np
 
 from samovar.errors import InputError, UsageError
 from samovar_medical.dicom_header import (
+    MODALITIES,
     Frame,
     facet_keywords,
     facet_name,
@@ -19,6 +20,7 @@ from samovar_medical.dicom_header import (
     read_frames,
 )
 from samovar_medical.dicom_pixels import pixel_bytes
+from samovar_medical.dicom_privacy import persons_in, shareable
 from samovar_medical.dicom_stack import SAME_PLACE, distance, normal_of
 
 MAX_FILES = 20_000
@@ -36,6 +38,12 @@ _NOT_IMAGES = {
 _SCREENSHOTS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\.\d+)?")
 _TIMES = {"AcquisitionTime", "ContentTime", "DiffusionGradientOrientation"}
 """Facets that are told apart but not shown: times of a patient's visit, long vectors."""
+
+_NUMBERS = {
+    "AcquisitionNumber", "TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers",
+    "EchoTime", "EffectiveEchoTime", "DiffusionBValue", "InversionTime", "FlipAngle", "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +85,9 @@ class Series:
         first, pixels = self.frames[0], self.frames[0].instance.pixels
         count = len(self.frames)
         parts = [
-            first.instance.modality or "modality unknown",
+            first.instance.modality
+            if first.instance.modality in MODALITIES
+            else "modality unknown",
             f"{count} {'slice' if self.placed else 'frame'}{'s' * (count > 1)} of "
             f"{pixels.columns}×{pixels.rows}",
         ]
@@ -286,11 +296,22 @@ def _split(
             continue
         found = []
         for number, value in enumerate(sorted(groups, key=_value_order), start=1):
-            shown = f"{number} of {len(groups)}" if keyword in _TIMES else value or "none"
+            shown = _shown(keyword, value, groups[value][0]) or f"{number} of {len(groups)}"
             for part, about in _split(groups[value], keywords[i + 1 :]):
                 found.append((part, (f"{facet_name(keyword)} {shown}", *about)))
         return found
     return [(frames, ())]
+
+
+def _shown(keyword: str, value: str, frame: Frame) -> str:
+    """A facet's value for a person: a number, or a text that names nobody; else empty."""
+    if keyword in _TIMES:
+        return ""
+    if not value:
+        return "none"
+    if keyword in _NUMBERS:
+        return value if _value_order(value)[0] == 0 else ""
+    return shareable(value, persons_in(frame.instance.path))
 
 
 def _places(frames: Sequence[Frame]) -> list[list[Frame]]:
