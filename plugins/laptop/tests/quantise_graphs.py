@@ -126,3 +126,51 @@ def run(model, feeds: dict) -> dict[str, np.ndarray]:
 def error(before: np.ndarray, after: np.ndarray) -> float:
     """Relative, in the 2-norm."""
     return float(np.linalg.norm(before - after) / np.linalg.norm(before))
+
+
+def brightness(path: Path) -> Path:
+    """An encoder with weights for the decoders of ``laptop_graphs``: how bright a place is.
+
+    ``image (batch, 3, 64, 64)`` → ``image_embeddings (batch, 3, 8, 8)`` and ``features_s4``.
+    """
+    b = Builder(2)
+    signs = np.repeat([1.0, -1.0], 4)[:, None, None, None]
+    mean = (signs * b.rng.uniform(0.8, 1.2, (8, 3, 4, 4)) / 48).astype(np.float32)
+    own = (np.eye(8)[:, :, None, None] * np.pad([[0.2]], 1)).astype(np.float32)
+    gather = np.repeat(signs.reshape(1, 8, 1, 1) / 4, 3, axis=0).astype(np.float32)
+
+    def conv(x: str, name: str, weight, stride: int, pad: int = 0) -> str:
+        bias = b.constant(f"{name}.bias", np.zeros(len(weight), np.float32))
+        return b.node(
+            "Conv", x, b.constant(f"{name}.weight", weight.astype(np.float32)), bias, name=name,
+            kernel_shape=list(weight.shape[2:]), strides=[stride] * 2, pads=[pad] * 4,
+        )  # fmt: skip
+
+    x = b.node("Relu", conv("image", "stem", mean, 4), name="stem.relu")
+    x = b.node("Add", x, conv(x, "own", own, 1, 1), name="own.sum")
+    x = b.node("Relu", x, name="own.relu")
+    conv(x, "features_s4", gather, 1)
+    conv(x, "image_embeddings", np.tile(gather / 4, (1, 1, 2, 2)), 2)
+    shapes = {"image_embeddings": ["batch", 3, 8, 8], "features_s4": ["batch", 3, 16, 16]}
+    return b.save(path, {"image": ["batch", 3, 64, 64]}, shapes)
+
+
+def write_set(folder: Path, count: int = 8) -> Path:
+    """A set of pictures with a bright rectangle each, and its labels."""
+    import json
+
+    from PIL import Image
+
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    for number in range(count):
+        truth = np.zeros((80, 96), np.uint8)
+        top, left = rng.integers(4, 30), rng.integers(4, 40)
+        truth[top : top + 30, left : left + 36] = 1
+        plane = np.where(truth > 0, 210, 50) + rng.normal(0, 4, truth.shape)
+        picture = np.clip(plane, 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(folder / "images" / f"p{number}.png")
+        Image.fromarray(truth).save(folder / "masks" / f"p{number}.png")
+    (folder / "classes.json").write_text(json.dumps({"1": "rectangle"}))
+    return folder

@@ -73,6 +73,8 @@ def quantize(
         raise UsageError(f"--weight-bits is {weight_bits}: give 8, or 7 for CPUs without VNNI")
     if not 50 < percentile <= 100:
         raise UsageError(f"--percentile is {percentile:g}: give more than 50, up to 100")
+    if limit < 0 or minutes <= 0:
+        raise UsageError(f"--limit is {limit}, --minutes {minutes:g}: give numbers above 0")
     if attention not in WAYS:
         raise UsageError(f"--attention is {attention!r}: give {', '.join(WAYS)}")
     if samples < 1:
