@@ -72,3 +72,53 @@ def test_saving_needs_an_image_and_a_writer(tmp_path):
     assert (tmp_path / "a.png").exists()
     with pytest.raises(OutputError):
         with_image.save(tmp_path / "a.nobody")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_object_of_slices_is_the_object_of_its_volume(axis):
+    whole = np.random.default_rng(axis).random((21, 13, 11)) > 0.7
+    slices = {}
+    for position in range(2, whole.shape[axis] - 1, 2):  # every other one is empty
+        flat = PixelMask.of(np.take(whole, position, axis))
+        slices[position] = (flat.region, lambda flat=flat: flat)
+    expected = np.zeros_like(whole)
+    place = [slice(None)] * 3
+    place[axis] = slice(2, whole.shape[axis] - 1, 2)
+    expected[tuple(place)] = whole[tuple(place)]
+    item = SegmentedObject.from_slices(4, axis, slices, name="n")
+    tight = PixelMask.of(expected)
+    assert item.region == tight.region
+    assert np.array_equal(item.mask, tight.inside)
+    assert item.pixels == expected.sum()
+    assert SegmentedObject.from_slices(4, axis, {}).empty
+
+
+def test_any_part_of_a_mask_can_be_looked_at_alone():
+    inside = np.random.default_rng(1).random((9, 5, 7)) > 0.5
+    item = SegmentedObject.from_mask(1, PixelMask(Region((3, 2, 1), (12, 7, 8)), inside))
+    whole = np.zeros((14, 9, 10), dtype=bool)
+    whole[3:12, 2:7, 1:8] = inside
+    for start, stop in (((0, 0, 0), (14, 9, 10)), ((4, 3, 2), (5, 9, 4)), ((0, 0, 0), (2, 9, 10))):
+        region = Region(start, stop)
+        assert np.array_equal(item.window(region), whole[region.slices])
+
+
+def test_a_large_object_is_never_unpacked_as_a_whole():
+    import tracemalloc
+
+    inside = np.ones((256, 256), dtype=bool)
+    flat = PixelMask(Region((0, 0), (256, 256)), inside)
+    slices = {z: (flat.region, lambda: flat) for z in range(200)}
+    grid = Grid((200, 256, 256), np.eye(4))
+    tracemalloc.start()
+    try:
+        item = SegmentedObject.from_slices(300, 0, slices)
+        assert item.pixels == 200 * 256 * 256
+        objects = Objects(grid, (item,))
+        assert objects.label_dtype == np.uint16
+        for z in range(0, 200, 10):
+            region = Region((z, 0, 0), (z + 10, 256, 256))
+            assert (objects.labels(region) == 300).all()
+        assert tracemalloc.get_traced_memory()[1] < 200 * 256 * 256 / 2
+    finally:
+        tracemalloc.stop()

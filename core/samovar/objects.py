@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from samovar.image import Image
 
 
+_ONES = np.array([bin(i).count("1") for i in range(256)], dtype=np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentedObject:
     """One object found. Its mask is kept bit-packed inside its bounding region."""
@@ -67,24 +70,23 @@ class SegmentedObject:
         start.insert(axis, min(slices))
         stop.insert(axis, max(slices) + 1)
         region = Region(tuple(start), tuple(stop))
-        inside = np.zeros(region.shape, dtype=bool)
-        for position, (_, unpack) in slices.items():
-            mask = unpack()
-            place = np.moveaxis(inside, axis, 0)[position - region.start[axis]]
-            rows, columns = (v for a, v in enumerate(region.start) if a != axis)
-            place[mask.region.shift((-rows, -columns)).slices] = mask.inside
-        return cls(id, region, np.packbits(inside).tobytes(), **fields)
+        # eight planes are whole bytes, wherever they begin
+        depth = 8 if axis == 0 else region.shape[0]
+        bits = []
+        for first in range(region.start[0], region.stop[0], depth):
+            last = min(first + depth, region.stop[0])
+            part = Region((first, *region.start[1:]), (last, *region.stop[1:]))
+            bits.append(np.packbits(_drawn(part, axis, slices)).tobytes())
+        return cls(id, region, b"".join(bits), **fields)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Boolean array shaped as ``region``."""
-        size = int(np.prod(self.region.shape))
-        flat = np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8), count=size)
-        return flat.astype(bool).reshape(self.region.shape)
+        return self._planes(0, self.region.shape[0])
 
     @property
     def pixels(self) -> int:
-        return int(np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8)).sum())
+        return int(_ONES[np.frombuffer(self.bits, dtype=np.uint8)].sum(dtype=np.int64))
 
     @property
     def empty(self) -> bool:
@@ -95,8 +97,19 @@ class SegmentedObject:
         inside = np.zeros(region.shape, dtype=bool)
         common = self.region.intersect(region)
         if not common.empty:
-            inside[common.within(region)] = self.mask[common.within(self.region)]
+            planes, *rest = common.within(self.region)
+            inside[common.within(region)] = self._planes(planes.start, planes.stop)[:, *rest]
         return inside
+
+    def _planes(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """The mask of some indices of the first axis; nothing else is unpacked."""
+        shape = (stop - start, *self.region.shape[1:])
+        size = int(np.prod(shape[1:]))
+        first, last = start * size, stop * size
+        whole = first // 8
+        packed = np.frombuffer(self.bits, dtype=np.uint8)[whole : -(-last // 8)]
+        flat = np.unpackbits(packed)[first - 8 * whole : last - 8 * whole]
+        return flat.view(np.bool_).reshape(shape)
 
     def pieces(self) -> Iterator[PixelMask]:
         """Masks that share no pixel and together are the object: one, or many of a large one.
@@ -105,6 +118,20 @@ class SegmentedObject:
         """
         if not self.empty:
             yield PixelMask(self.region, self.mask)
+
+
+def _drawn(
+    part: Region, axis: int, slices: Mapping[int, tuple[Region, Callable[[], PixelMask]]]
+) -> NDArray[np.bool_]:
+    """What slices show of one block of a volume."""
+    inside = np.zeros(part.shape, dtype=bool)
+    rows, columns = (v for a, v in enumerate(part.start) if a != axis)
+    for position in range(part.start[axis], part.stop[axis]):
+        if position in slices:
+            mask = slices[position][1]()
+            place = np.moveaxis(inside, axis, 0)[position - part.start[axis]]
+            place[mask.region.shift((-rows, -columns)).slices] = mask.inside
+    return inside
 
 
 @dataclass(frozen=True, eq=False)

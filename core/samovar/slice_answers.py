@@ -64,7 +64,7 @@ class SliceAnswer:
 
     @property
     def pixels(self) -> int:
-        return int(np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8)).sum())
+        return int(np.unpackbits(np.frombuffer(self.bits, dtype=np.uint8)).sum(dtype=np.int64))
 
     def unpack(self) -> PixelMask:
         """In pixels of the slice's picture."""
