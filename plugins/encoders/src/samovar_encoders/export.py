@@ -23,6 +23,7 @@ DYNAMIC: dict[str, dict[int, str]] = {
     "point_labels": {0: "prompts", 1: "points"},
     "mask_input": {0: "prompts"},
     "has_mask_input": {0: "prompts"},
+    "windows": {0: "prompts"},
     "sparse_embeddings": {0: "prompts", 1: "tokens"},
     "dense_embeddings": {0: "prompts"},
     "low_res_masks": {0: "prompts"},

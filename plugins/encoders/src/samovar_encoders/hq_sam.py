@@ -76,11 +76,13 @@ class HQSam(PromptableModel):
         stages = self.image_encoder.features(pictures)
         return {EMBEDDING: self.image_encoder.neck(stages[-1]), EARLY: stages[1]}
 
-    def decode(self, features: Features, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, features: Features, sparse: Tensor, dense: Tensor, image_pe: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         masks, quality, correction = self.mask_decoder(
             features[EMBEDDING],
             features[EARLY],
-            self.prompt_encoder.image_pe(),
+            self.prompt_encoder.image_pe() if image_pe is None else image_pe,
             sparse,
             dense,
         )

@@ -13,6 +13,7 @@ from samovar.bundle import Bundle
 from samovar.errors import UsageError
 from samovar.resize import Normalisation, Preparation
 from samovar.resize import Resize as HostResize
+from samovar.roi import RoiRule
 from samovar.selection import Selection
 
 from .checkpoint import Imported, load_weights
@@ -49,7 +50,7 @@ def import_checkpoint(paths: Sequence[str | Path], name: str) -> Imported:
 def import_bundle(
     paths: Sequence[str | Path], name: str, folder: str | Path, version: str = "0.1.0"
 ) -> Bundle:
-    """Import, export the three graphs, verify them against torch, write the bundle.
+    """Import, export the graphs, verify them against torch, write the bundle.
 
     Raises:
         UsageError: a prompt-free model, which no bundle of three graphs can express.
@@ -98,6 +99,7 @@ def describe(imported: Imported, differences: dict[str, float], version: str) ->
         mask_selection=selection(rules),
         prompt_kinds=prompt_kinds(rules),
         max_points=rules.frame.max_points,
+        roi=region_rule(rules),
         modalities=rules.modalities,
         parameters=sum(p.numel() for p in model.parameters()),
         code_licence=rules.code_licence,
@@ -105,6 +107,14 @@ def describe(imported: Imported, differences: dict[str, float], version: str) ->
         intended_use=f"{rules.system} as published; not a medical device",
         provenance=provenance(imported),
         validation={"onnx_against_torch": {k: float(f"{v:.1e}") for k, v in differences.items()}},
+    )
+
+
+def region_rule(rules: ModelRecord) -> RoiRule:
+    """The window of ``decoder_roi``; not used unless asked for, since real weights may differ."""
+    side = 4 * rules.region_tokens
+    return RoiRule(
+        (side, side), "tokens", 0.25, rules.region_tokens, rules.stride, prompt_kinds(rules)
     )
 
 
@@ -145,7 +155,7 @@ def selection(rules: ModelRecord) -> Selection:
         return Selection("best-reading")
     if rules.frame.padding == "never":
         return Selection("best-quality")
-    if rules.name == "tiny-sam":
+    if rules.name in ("tiny-sam", "sam-med2d"):
         return Selection("best-reading")
     return Selection("first", point="best-reading")
 

@@ -49,9 +49,17 @@ class PromptableModel(nn.Module):
         """Prompts in the prompt frame → sparse (B, N, 256) and dense (B, 256, h, w)."""
         return self.prompt_encoder(points, labels, boxes, masks)
 
-    def decode(self, features: Features, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-        """All mask logits (B, M, 4h, 4w) and qualities (B, M), single-mask answer first."""
-        return self.mask_decoder(features[EMBEDDING], self.prompt_encoder.image_pe(), sparse, dense)
+    def decode(
+        self, features: Features, sparse: Tensor, dense: Tensor, image_pe: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """All mask logits (B, M, 4h, 4w) and qualities (B, M), single-mask answer first.
+
+        ``image_pe`` (1 or B, 256, h, w) are the positions of the embedding's cells, where it is not
+        that of a whole picture.
+        """
+        if image_pe is None:
+            image_pe = self.prompt_encoder.image_pe()
+        return self.mask_decoder(features[EMBEDDING], image_pe, sparse, dense)
 
     def select(self, masks: Tensor, quality: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
         """The ambiguous answers (masks 1…) or the single one (mask 0)."""

@@ -69,6 +69,16 @@ class ModelRecord:
     """Ends of the names of the encoder's layers that low-rank adapters go to."""
 
     @property
+    def region_tokens(self) -> int:
+        """Side of the square of cells that the region decoder looks at: half of the grid's."""
+        return self.grid // 2
+
+    @property
+    def stride(self) -> int:
+        """Units of the prompt frame that a cell of the embedding is wide."""
+        return self.frame.size // self.grid
+
+    @property
     def can_be_bundle(self) -> bool:
         """Pictures and prompts in: what a bundle of three graphs can express."""
         return self.dimensions == 2 and bool(self.frame.kinds)

@@ -1,4 +1,4 @@
-"""The three graphs of a bundle as torch modules: encoder, prompt encoder, mask decoder.
+"""The graphs of a bundle as torch modules: encoder, prompt encoder, mask decoder, region decoder.
 
 Inputs and outputs are what the host feeds: labelled points (a box is its two corners, a padding
 point stands where there is no box), a mask with a flag, one embedding for all prompts.
@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .model import EMBEDDING, PromptableModel
+from .model import EMBEDDING, Features, PromptableModel
 from .registry import ModelRecord
 from .sam.mask_decoder import NULL_TOKEN
 from .sam.prompt_encoder import BOX_TOP_LEFT, PAD
 
-ROLES = ("encoder", "prompt_encoder", "mask_decoder")
+ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder_roi")
 
 
 class EncoderRole(nn.Module):
@@ -90,10 +90,55 @@ class DecoderRole(nn.Module):
     def forward(self, *arrays: Tensor) -> tuple[Tensor, Tensor]:
         *features, sparse, dense = arrays
         names = (EMBEDDING, *self.model.taps)
+        return self.answer(dict(zip(names, features, strict=True)), sparse, dense)
+
+    def answer(
+        self, features: Features, sparse: Tensor, dense: Tensor, image_pe: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As ``PromptableModel.decode``, with this model's rule for padding."""
         self.model.mask_decoder.null_tokens = self.null_tokens
-        masks, quality = self.model.decode(dict(zip(names, features, strict=True)), sparse, dense)
+        masks, quality = self.model.decode(features, sparse, dense, image_pe)
         self.model.mask_decoder.null_tokens = False
         return self.model.single_first(masks, quality)
+
+
+class RegionRole(nn.Module):
+    """The decoder over a square of encoder cells around each prompt's box.
+
+    Only those cells and the tokens attend to each other; positions are those in the whole picture.
+    ``windows`` (N, 4) lie on the cells, edges in the prompt frame. Masks, given and answered, cover
+    the windows at four times the cells.
+    """
+
+    def __init__(self, model: PromptableModel, record: ModelRecord) -> None:
+        super().__init__()
+        self.model, self.record = model, record
+        self.prompts = [PromptRole(model, record)]  # in a list: its weights are the model's
+        self.decoder = [DecoderRole(model, record)]
+
+    def crop(self, array: Tensor, starts: Tensor) -> Tensor:
+        """``(1, C, h, w)`` at any multiple of the grid → ``(N, C, t, t)``; starts (N, 2) x, y."""
+        _, channels, height, width = array.shape
+        times = height // self.record.grid
+        steps = torch.arange(times * self.record.region_tokens)
+        rows = times * starts[:, 1:] + steps  # (N, t)
+        columns = times * starts[:, :1] + steps
+        places = rows[:, :, None] * width + columns[:, None, :]  # (N, t, t)
+        flat = array.reshape(channels, height * width)
+        return flat[:, places].permute(1, 0, 2, 3)
+
+    def forward(self, *arrays: Tensor) -> tuple[Tensor, Tensor]:
+        names = (EMBEDDING, *self.model.taps)
+        features, (windows, coords, labels, *mask) = arrays[: len(names)], arrays[len(names) :]
+        starts = torch.round(windows[:, :2] / self.record.stride).to(torch.int64)
+        cut = {n: self.crop(a, starts) for n, a in zip(names, features, strict=True)}
+        encoder, side = self.model.prompt_encoder, self.record.region_tokens
+        sparse = self.prompts[0].sparse(coords, labels)
+        dense = encoder.no_mask(1)[:, :, :side, :side]  # the same everywhere
+        if mask:
+            given = mask[1][:, :, None, None] > 0.5  # (N, 1, 1, 1)
+            dense = torch.where(given, encoder.dense(mask[0]), dense)
+        return self.decoder[0].answer(cut, sparse, dense, self.crop(encoder.image_pe(), starts))
 
 
 def role_module(model: PromptableModel, record: ModelRecord, role: str) -> nn.Module:
@@ -102,6 +147,8 @@ def role_module(model: PromptableModel, record: ModelRecord, role: str) -> nn.Mo
         return EncoderRole(model).eval()
     if role == "prompt_encoder":
         return PromptRole(model, record).eval()
+    if role == "decoder_roi":
+        return RegionRole(model, record).eval()
     return DecoderRole(model, record).eval()
 
 
@@ -112,9 +159,15 @@ def names_of(model: PromptableModel, record: ModelRecord, role: str) -> tuple[li
         return ["image"], features
     embeddings = ["sparse_embeddings", "dense_embeddings"]
     if role == "prompt_encoder":
-        masks = ["mask_input", "has_mask_input"] if "mask" in record.frame.kinds else []
-        return ["point_coords", "point_labels", *masks], embeddings
+        return _asked(record), embeddings
+    if role == "decoder_roi":
+        return [*features, "windows", *_asked(record)], ["low_res_masks", "iou_predictions"]
     return [*features, *embeddings], ["low_res_masks", "iou_predictions"]
+
+
+def _asked(record: ModelRecord) -> list[str]:
+    masks = ["mask_input", "has_mask_input"] if "mask" in record.frame.kinds else []
+    return ["point_coords", "point_labels", *masks]
 
 
 def sample_inputs(
@@ -129,13 +182,19 @@ def sample_inputs(
     labels = torch.randint(0, 2, (prompts, points), generator=g)
     labels[::2, -2:] = torch.tensor([2, 3])  # half of them boxes
     labels[1::2, -1] = PAD  # the others closed by a padding point
-    mask = torch.randn(prompts, 1, 4 * grid, 4 * grid, generator=g) * 4
+    side = 4 * (record.region_tokens if role == "decoder_roi" else grid)
+    mask = torch.randn(prompts, 1, side, side, generator=g) * 4
     given = (torch.arange(prompts) % 2).float()[:, None]
-    asked = (coords, labels, mask, given)[: len(names_of(model, record, "prompt_encoder")[0])]
+    asked = (coords, labels, mask, given)[: len(_asked(record))]
     if role == "prompt_encoder":
         return asked
-    with torch.no_grad():
-        embeddings = PromptRole(model, record)(*asked)
     shapes = model.feature_shapes(grid)
     features = tuple(torch.randn(1, *shape, generator=g) for shape in shapes.values())
+    if role == "decoder_roi":
+        free = grid - record.region_tokens
+        starts = torch.randint(0, free + 1, (prompts, 2), generator=g)
+        windows = torch.cat([starts, starts + record.region_tokens], dim=1).float() * record.stride
+        return (*features, windows, *asked)
+    with torch.no_grad():
+        embeddings = PromptRole(model, record)(*asked)
     return (*features, *embeddings)

@@ -146,12 +146,14 @@ class Sam2(PromptableModel):
             FINE: self.mask_decoder.conv_s1(fine),
         }
 
-    def decode(self, features: Features, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, features: Features, sparse: Tensor, dense: Tensor, image_pe: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         masks, quality, _ = self.mask_decoder(
             features[EMBEDDING],
             features[FINEST],
             features[FINE],
-            self.prompt_encoder.image_pe(),
+            self.prompt_encoder.image_pe() if image_pe is None else image_pe,
             sparse,
             dense,
         )
