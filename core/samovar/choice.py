@@ -8,6 +8,7 @@ unless another is faster by more than :data:`MARGIN`, so that noise does not cha
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -216,22 +217,25 @@ def _run(model: Timed, picture: NDArray[np.float32], prompts: Prompts) -> tuple[
 
 
 def workload(bundle: Bundle, objects: int = OBJECTS) -> tuple[NDArray[np.float32], Prompts]:
-    """A generated picture ``(3, rows, columns)`` of the encode size, 0…255, and boxes or points."""
+    """A generated picture ``(3, rows, columns)`` of the encode size, 0…255, and boxes or points.
+
+    The objects lie on a lattice; each has a place of its own.
+    """
     rows, columns = bundle.preparation.encode_size
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     waves = 120 + 60 * np.sin(x / 23) * np.cos(y / 17)
     grain = np.random.default_rng(0).normal(0, 9, (3, rows, columns)).astype(np.float32)
     picture = np.clip(waves + grain, 0, 255).astype(np.float32)
+    side = max(4, math.ceil(math.sqrt(objects)))
+    width, height = columns / (side + 1), rows / (side + 1)
     asked = []
     for number in range(objects):
-        left = columns * (number % 4) / 4 + 1
-        top = rows * (number // 4 % 4) / 4 + 1
+        left, top = columns * (number % side) / side + 1, rows * (number // side) / side + 1
         if "box" in bundle.prompt_kinds:
-            box = (left, top, left + columns / 5, top + rows / 5)
-            asked.append(Prompt(number + 1, box=box))
+            asked.append(Prompt(number + 1, box=(left, top, left + width, top + height)))
         else:
-            point = (left + columns / 10, top + rows / 10)
-            asked.append(Prompt(number + 1, points=(point,), labels=(1,)))
+            centre = (left + width / 2, top + height / 2)
+            asked.append(Prompt(number + 1, points=(centre,), labels=(1,)))
     return picture, Prompts(tuple(asked))
 
 

@@ -60,6 +60,30 @@ def _locations(data: mmap.mmap, at: int, end: int, message: str, depth: int) -> 
             yield from _locations(data, start, stop, kind, depth + 1)
 
 
+def fields_of(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and content of each field of a protobuf message: whole numbers, or bytes.
+
+    Fixed-width fields are left out. Raises ValueError or IndexError for bytes that are none.
+    """
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        wire = key & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield key >> 3, value
+        elif wire == _BYTES:
+            size, at = _varint(data, at)
+            if at + size > len(data):
+                raise ValueError("a field reaches beyond the end")
+            yield key >> 3, data[at : at + size]
+            at += size
+        elif wire in (_FIXED64, _FIXED32):
+            at += 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError("unknown wire type")
+
+
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Field number, start and stop of each length-delimited field."""
     while at < end:
@@ -81,7 +105,7 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
         raise ValueError("a field reaches beyond the end")
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap | memoryview, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]

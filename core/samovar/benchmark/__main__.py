@@ -1,4 +1,4 @@
-"""``python -m samovar.benchmark``: runs the benchmarks and writes their report."""
+"""``python -m samovar.benchmark [NAME …]``: runs benchmarks and writes their report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import datetime
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from samovar.benchmark import main_job
+from samovar.benchmark import main_job, runtimes
 from samovar.benchmark.compare import case_record, take_turns
 from samovar.benchmark.machine import describe_machine, load_average
 from samovar.benchmark.report import write_record
@@ -20,25 +20,36 @@ from samovar.errors import SamovarError
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the main job's benchmark; the exit codes are those of the command line."""
     parser = argparse.ArgumentParser("python -m samovar.benchmark", description=__doc__)
+    parser.add_argument(
+        "name", nargs="*", help=f"which of them: {', '.join(BENCHMARKS)} (default: all)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default: 5)")
     parser.add_argument("--model", default="tiny", help="name or folder (default: tiny)")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="folder")
     options = parser.parse_args(argv)
     if options.rounds < 1:
         parser.error("--rounds: give 1 or more")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            record = run_main_job(Path(folder), options.rounds, options.model)
-        file = write_record(record, options.output)
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    sys.stdout.write(f"{file}\n")
-    return 0
+    if unknown := sorted(set(options.name) - set(BENCHMARKS)):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    code = 0
+    for name in options.name or BENCHMARKS:
+        try:
+            file = write_record(BENCHMARKS[name](options.rounds, options.model), options.output)
+        except SamovarError as error:
+            sys.stderr.write(f"error: {name}: {error}\n")
+            code = max(code, error.exit_code)
+        else:
+            sys.stdout.write(f"{file}\n")
+    return code
 
 
-def run_main_job(folder: Path, rounds: int, model: str) -> dict[str, Any]:
-    """Generates the inputs in ``folder`` and measures every case."""
+def run_main_job(rounds: int, model: str) -> dict[str, Any]:
+    """Generates the inputs in a temporary folder and measures every case."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _main_job(Path(folder), rounds, model)
+
+
+def _main_job(folder: Path, rounds: int, model: str) -> dict[str, Any]:
     main_job.write_inputs(folder)
     cases = main_job.cases(folder, model)
     before = load_average()
@@ -56,8 +67,24 @@ def run_main_job(folder: Path, rounds: int, model: str) -> dict[str, Any]:
     }
 
 
+def run_runtimes(rounds: int, _model: str) -> dict[str, Any]:
+    """Encoders and decoders in every runtime and in torch; large models, hence fewer rounds."""
+    return runtimes.run_runtimes(min(rounds, 3), progress=_say)
+
+
+def _say(case: str) -> None:
+    sys.stderr.write(f"{runtimes.NAME}: {case}\n")
+
+
 def _progress(name: str, number: int) -> None:
     sys.stderr.write(f"round {number}: {name}\n")
+
+
+BENCHMARKS: dict[str, Callable[[int, str], dict[str, Any]]] = {
+    main_job.NAME: run_main_job,
+    runtimes.NAME: run_runtimes,
+}
+"""What makes the record of each."""
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from samovar.errors import OutputError
 
 INTRODUCTION = """# Benchmarks
 
-Made by `make bench`; do not edit. Every case is a whole command in a process of its own, so cold
-start counts: starting Python, loading the model, reading, segmenting, writing. The cases take
+Made by `make bench`; do not edit. Where a case is a command, it runs in a process of its own, so
+cold start counts: starting Python, loading the model, reading, segmenting, writing. The cases take
 turns, in alternating order, after one round that is not counted. CPU seconds are user and system
-time by `getrusage`. Figures are medians with their quartiles.
+time by `getrusage`. Figures of commands are medians with their quartiles.
 """
 
 
@@ -52,12 +53,9 @@ def _section(record: dict[str, Any]) -> str:
         f" {record['rounds']} rounds on {record['created'][:10]},"
         f" load {record['load'][0]} before and {record['load'][1]} after.",
         "",
-        "| case | threads | wall s | CPU s | peak MiB | CPU against |",
-        "|---|---:|---:|---:|---:|---|",
-        *(_line(case) for case in record["cases"]),
-        "",
-        *(f"- {case['name']}: {case['note']}" for case in record["cases"] if case["note"]),
-        "",
+        *(line for table in record.get("tables", ()) for line in _table(table)),
+        *(f"- {note}" for note in record.get("notes", ())),
+        *_cases(record.get("cases", ())),
     ]
     if record.get("model"):
         model = record["model"]
@@ -67,6 +65,34 @@ def _section(record: dict[str, Any]) -> str:
             f" {ran['name']} {ran['version']}, {ran['precision']}, {ran['instruction_set']}.\n"
         )
     return "\n".join(lines)
+
+
+def _table(table: dict[str, Any]) -> list[str]:
+    """Of a record that brings its own: title, about, columns, rows of texts."""
+    first, *others = table["columns"]
+    return [
+        f"### {table['title']}",
+        "",
+        *([table["about"], ""] if table.get("about") else []),
+        "| " + " | ".join((first, *others)) + " |",
+        "|---|" + "---:|" * len(others),
+        *("| " + " | ".join(row) + " |" for row in table["rows"]),
+        "",
+    ]
+
+
+def _cases(cases: Sequence[dict[str, Any]]) -> list[str]:
+    """Of a record of whole commands."""
+    if not cases:
+        return []
+    return [
+        "| case | threads | wall s | CPU s | peak MiB | CPU against |",
+        "|---|---:|---:|---:|---:|---|",
+        *(_line(case) for case in cases),
+        "",
+        *(f"- {case['name']}: {case['note']}" for case in cases if case["note"]),
+        "",
+    ]
 
 
 def _line(case: dict[str, Any]) -> str:

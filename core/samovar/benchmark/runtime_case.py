@@ -1,0 +1,135 @@
+"""One case of the runtimes' benchmark, in a process of its own.
+
+``python -m samovar.benchmark.runtime_case speed|region MODEL ROUNDS RESULT``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samovar.benchmark.generated import generated_architecture, generated_bundle
+from samovar.bundle import Bundle
+from samovar.choice import workload
+from samovar.errors import SamovarError, UsageError
+from samovar.evaluation.metrics import iou
+from samovar.models import load_model
+from samovar.plugins import registry
+from samovar.prompts import Prompts
+from samovar.protocols import Architecture
+from samovar.runtimes import usable_runtimes
+from samovar.specs import EncoderSpec
+
+BOXES = 64
+Work = Callable[[], object]
+
+
+def main(argv: list[str]) -> int:
+    """Measures, and writes the result as JSON."""
+    kind, name, rounds, result = argv
+    try:
+        measured = (_speed if kind == "speed" else _region)(name, int(rounds))
+    except SamovarError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    Path(result).write_text(json.dumps(measured), encoding="utf-8")
+    return 0
+
+
+def _speed(name: str, rounds: int) -> dict[str, Any]:
+    """Encoder and decoder of one model in torch and in every runtime."""
+    spec: EncoderSpec = registry().find("encoder", name)
+    bundle = generated_bundle(spec)
+    architecture = generated_architecture(spec)
+    import_module("torch").set_num_threads(1)
+    found: dict[str, Any] = {}
+    for label, role in (("encoder", "encoder"), ("decoder", "mask_decoder")):
+        works, told = _works(architecture, bundle, role)
+        found[label] = compared(works, rounds, "torch")
+        found["instruction_set"] = told
+    return found
+
+
+def _works(architecture: Architecture, bundle: Bundle, role: str) -> tuple[dict[str, Work], str]:
+    """The same arrays through torch and through every runtime; and what the last one runs on."""
+    torch: Any = import_module("torch")
+    arrays = architecture.samples(role, 1, 2)
+    feeds = dict(zip(architecture.names(role)[0], (a.numpy() for a in arrays), strict=True))
+    module = architecture.role(role)
+
+    def plain() -> object:
+        with torch.inference_mode():
+            return module(*arrays)
+
+    works: dict[str, Work] = {"torch": plain}
+    told = ""
+    for runtime in usable_runtimes(bundle.precision, bundle.suffixes):
+        graph = registry().load(runtime).load(bundle.graph(role), threads=1)
+        given = {name: feeds[name] for name in graph.inputs}
+        works[runtime.name] = lambda graph=graph, given=given: graph.run(given)  # type: ignore[misc]
+        told = graph.info.instruction_set
+    return works, told
+
+
+def compared(works: Mapping[str, Work], rounds: int, base: str) -> dict[str, dict[str, Any]]:
+    """CPU seconds of each, taking turns after one turn that is not counted.
+
+    Returns, by name: ``cpu_ms`` (the best round), ``all_ms``, and ``ratio``, the median over the
+    rounds of ``base``'s time divided by its own.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(-1, rounds):
+        for name in list(works) if number % 2 == 0 else list(works)[::-1]:
+            started = time.process_time()
+            works[name]()
+            if number >= 0:
+                taken[name].append(1000 * (time.process_time() - started))
+    return {
+        name: {
+            "cpu_ms": round(min(own), 2),
+            "all_ms": [round(v, 2) for v in own],
+            "ratio": round(float(np.median(np.array(taken[base]) / np.array(own))), 3),
+        }
+        for name, own in taken.items()
+    }
+
+
+def _region(name: str, rounds: int) -> dict[str, Any]:
+    """64 boxes one by one, together, and through region decode."""
+    spec: EncoderSpec = registry().find("encoder", name)
+    source = spec.canonical if spec.runs else generated_bundle(spec).folder
+    full = load_model(source, threads=1, region_decode="off")
+    if full.bundle is None or full.bundle.roi is None:
+        raise UsageError("its bundle has no region decoder")
+    region = load_model(source, threads=1, region_decode="on")
+    picture, prompts = workload(full.bundle, BOXES)
+    [embedding] = full.encode([picture])
+    single = [Prompts((p,)) for p in prompts]
+    theirs = full.decoder.decode(embedding, prompts).masks
+    ours = region.decoder.decode(embedding, prompts).masks
+    works: dict[str, Work] = {
+        "one by one": lambda: [full.decoder.decode(embedding, p) for p in single],
+        "together": lambda: full.decoder.decode(embedding, prompts),
+        "region": lambda: region.decoder.decode(embedding, prompts),
+    }
+    times = compared(works, rounds, "one by one")
+    return {
+        "runtime": full.runtime_info.runtime,
+        "one_by_one_s": times["one by one"]["cpu_ms"] / 1000,
+        "together_s": times["together"]["cpu_ms"] / 1000,
+        "region_s": times["region"]["cpu_ms"] / 1000,
+        "ratio": times["region"]["ratio"],
+        "iou": float(np.mean([iou(a, b) for a, b in zip(ours, theirs, strict=True)])),
+        "boxes": BOXES,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

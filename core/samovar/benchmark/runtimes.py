@@ -1,0 +1,158 @@
+"""The second benchmark: the same weights in samovar's runtimes and in plain torch.
+
+Every model runs in a process of its own, once with the instruction set capped at AVX2 and once with
+what the processor has. Within it torch and the runtimes take turns on the same arrays, one thread,
+and CPU seconds count. The weights are generated: cost does not depend on them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.measure import BenchmarkError
+
+NAME = "runtimes"
+TITLE = "Runtimes against torch"
+ABOUT = (
+    "The same weights (generated: cost does not depend on them) in samovar's runtimes and in our"
+    " own torch modules, single precision, one thread, on the same arrays. CPU milliseconds are"
+    " those of the best round; torch and the runtimes take turns. A ratio is torch's time divided"
+    " by the runtime's, round by round, and its median. Encoder: one picture. Decoder: one prompt"
+    " through the mask decoder over the whole embedding."
+)
+GOALS: Mapping[str, tuple[float, float]] = {
+    "mobile-sam": (2.3, 3.0),
+    "lite-medsam": (2.3, 3.0),
+    "efficientvit-sam-l0": (1.8, 2.5),
+    "repvit-sam": (1.8, 2.5),
+    "sam-vit-b": (1.5, 1.5),
+}
+"""Asked of the encoder under AVX2 and with the best instruction set."""
+CAPS: Mapping[str, Mapping[str, str]] = {
+    "AVX2": {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+    "best": {},
+}
+"""Environment of a case. ONNX Runtime knows no such switch: under AVX2 it is left out."""
+UNCAPPED = ("onnxruntime",)
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+REGION_MODELS = ("tiny", "mobile-sam")
+TIMEOUT = 3600.0
+
+
+def run_runtimes(
+    rounds: int, models: Sequence[str] = (), progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Measures every model under every cap; a model that cannot be had is noted.
+
+    Raises:
+        BenchmarkError: nothing could be measured.
+    """
+    before, notes, found = load_average(), [], []
+    for isa in CAPS:
+        for model in models or tuple(GOALS):
+            if progress is not None:
+                progress(f"{model}, {isa}")
+            try:
+                found.append(_case("speed", model, isa, rounds))
+            except BenchmarkError as error:
+                notes.append(f"{model}, {isa}: {error}")
+    regions = []
+    for model in REGION_MODELS:
+        if progress is not None:
+            progress(f"{model}, 64 boxes")
+        try:
+            regions.append(_case("region", model, "best", rounds))
+        except BenchmarkError as error:
+            notes.append(f"{model}, 64 boxes: {error}")
+    if not found:
+        raise BenchmarkError("; ".join(notes))
+    tables = [_table(isa, [f for f in found if f["isa"] == isa]) for isa in CAPS]
+    return {
+        "name": NAME,
+        "title": TITLE,
+        "about": ABOUT,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "rounds": rounds,
+        "load": [before, load_average()],
+        "machine": describe_machine(),
+        "tables": [t for t in (*tables, _region_table(regions)) if t["rows"]],
+        "notes": notes,
+        "measured": found,
+        "regions": regions,
+    }
+
+
+def _case(kind: str, model: str, isa: str, rounds: int) -> dict[str, Any]:
+    """One process. Raises BenchmarkError with its last line."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        run = subprocess.run(
+            [sys.executable, "-m", "samovar.benchmark.runtime_case", kind, model, str(rounds),
+             str(result)],
+            env={**os.environ, **ONE_THREAD, **CAPS[isa]},
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )  # fmt: skip
+        if run.returncode != 0 or not result.is_file():
+            lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise BenchmarkError(lines[-1].removeprefix("error: "))
+        return {"model": model, "isa": isa, **json.loads(result.read_text(encoding="utf-8"))}
+
+
+def _table(isa: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    runtimes = sorted({name for row in rows for name in row["encoder"] if name != "torch"})
+    if CAPS[isa]:
+        runtimes = [name for name in runtimes if name not in UNCAPPED]
+        left = "ONNX Runtime asks the processor itself and cannot be capped, so it is not here."
+    else:
+        left = ""
+    columns = ["model", "torch encoder ms"]
+    columns += [f"{name} encoder ms" for name in runtimes]
+    columns += ["best encoder ×", "asked", "torch decoder ms"]
+    columns += [f"{name} decoder ms" for name in runtimes] + ["best decoder ×"]
+    cells = []
+    for row in rows:
+        goal = GOALS.get(row["model"])
+        asked = "" if goal is None else f"{goal[list(CAPS).index(isa)]:g}"
+        line = [row["model"]]
+        for role in ("encoder", "decoder"):
+            line += [f"{row[role][name]['cpu_ms']:.1f}" for name in ("torch", *runtimes)]
+            best = max(row[role][name]["ratio"] for name in runtimes)
+            line += [f"{best:.2f}"] + ([asked] if role == "encoder" else [])
+        cells.append(line)
+    sets = sorted({row["instruction_set"] for row in rows})
+    title = f"Capped at {isa}" if CAPS[isa] else "With what the processor has"
+    return {"title": title, "about": f"{', '.join(sets)}. {left}".strip(), "columns": columns,
+            "rows": cells}  # fmt: skip
+
+
+def _region_table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    cells = [
+        [r["model"], r["runtime"], f"{r['one_by_one_s']:.2f}", f"{r['together_s']:.2f}",
+         f"{r['region_s']:.2f}", f"{r['ratio']:.1f}", "8", f"{r['iou']:.3f}"]
+        for r in rows
+    ]  # fmt: skip
+    return {
+        "title": "64 boxes on one picture",
+        "about": "From one embedding to masks in the picture's pixels: decoded in full one by one,"
+        " in full together, and over regions; CPU seconds. The ratio is one by one divided by"
+        " regions. The last column is the mean IoU of the regions' masks with the full ones; with"
+        " generated weights it means little, since such masks follow no object.",
+        "columns": ["model", "runtime", "one by one s", "together s", "regions s", "×", "asked",
+                    "IoU"],
+        "rows": cells,
+    }  # fmt: skip
