@@ -94,7 +94,8 @@ def _claimants(source: str, specs: Sequence[FormatSpec], head: bytes) -> list[Fo
     if by_scheme:
         return _in_order(source, by_scheme, b"")
     if Path(source).is_dir():
-        return [s for s in specs if s.folders]
+        name = source.rstrip("/\\").lower()
+        return [s for s in specs if s.folders and name.endswith(s.folder_suffix)]
     by_suffix = _longest_suffix(source, specs)
     by_magic = [s for s in specs if s not in by_suffix and _magic(s, head)]
     return (_in_order(source, by_suffix, head) if by_suffix else []) + by_magic
@@ -286,6 +287,17 @@ def check_writer(spec: FormatSpec, image: Image, target: Path, **options: Any) -
     check_target = getattr(writer, "check_target", None)
     if check_target is not None:
         check_target(target, **mine)
+
+
+def replaces(target: Path, spec: FormatSpec, **options: Any) -> bool:
+    """Whether writing ``target`` would replace results that are there.
+
+    A writer that adds to files says so by ``replaces(target, **options)``.
+    """
+    if not target.exists():
+        return False
+    asked = getattr(registry().load(spec), "replaces", None)
+    return True if asked is None else bool(asked(target, **accepted_options(spec, options)))
 
 
 def take_over(writer: Any, target: Path, temporary: Path) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from samovar.grid import Frame, Grid, Region
 
 if TYPE_CHECKING:
+    from samovar.masks import PixelMask
     from samovar.objects import SegmentedObject
 
 Domain = Literal["volume", "raster", "picture"]
@@ -63,6 +64,8 @@ class Image(ABC):
     order. Tiles are laid from the larger one's first pixel, so that a part has the same tiles."""
     opened: Opened | None = None
     """How to open it again, elsewhere; None for images that were not opened by a format."""
+    stretch: str | None = None
+    """How its reader was asked to stretch values (:mod:`samovar.stretch`); None: by modality."""
     label_names: Mapping[int, str] = MappingProxyType({})
     """Names of label values, where the file states them."""
 
@@ -97,6 +100,22 @@ class Image(ABC):
         False when in doubt. What is blank is never read, and nobody looks at it.
         """
         return False
+
+    def wanted(self, mask: PixelMask) -> bool:
+        """Whether an object was asked for: False for one wholly outside an area of interest."""
+        return True
+
+    @property
+    def shown(self) -> Region:
+        """The part of the grid that was asked for; the rest is there for its neighbours' sake."""
+        return self.grid.region
+
+    def sample(self) -> NDArray[Any] | None:
+        """``(channels, n)`` valid values from all over the image, for percentiles.
+
+        None: the host reads it coarsely itself. A part of a larger image answers for the whole.
+        """
+        return None
 
     def measure(self, segmented: SegmentedObject) -> dict[str, float]:
         """Size of an object in real units, by column name, in the order of the table."""

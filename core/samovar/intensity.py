@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from samovar.errors import UsageError
 from samovar.grid import Region
 from samovar.image import Image
+from samovar.stretch import Wish, parse_stretch
 
 MODALITIES = ("ct", "mr", "us", "xr", "pet", "microscopy", "fundus", "gray", "rgb", "ms", "sar")
 """What ``--modality`` takes beside ``auto``."""
@@ -123,6 +124,8 @@ def choose_intensity(
         modality = guess_modality(sample, image.info.domain, image.dtype)
     if windows:
         return _windowed(image, modality, windows, guessed)
+    if image.stretch is not None:
+        return _stretched(image, modality, parse_stretch(image.stretch), guessed)
     if modality == "ct" and image.dtype != np.uint8:
         return _windowed(image, modality, [f"L{CT_WINDOW[0]:g}W{CT_WINDOW[1]:g}"], guessed)
     sources = (0, 1, 2) if image.channels >= 3 else (0, 0, 0)
@@ -164,6 +167,19 @@ def _windowed(image: Image, modality: str, windows: Sequence[str], guessed: bool
     return Intensity(modality, "window " + " ".join(windows), (r, g, b), guessed)
 
 
+def _stretched(image: Image, modality: str, wish: Wish, guessed: bool) -> Intensity:
+    sources = (0, 1, 2) if image.channels >= 3 else (0, 0, 0)
+    if wish.percentiles is None:
+        limits = [wish.limits[min(c, len(wish.limits) - 1)] for c in sources]
+        r, g, b = (Stretch(c, *pair) for c, pair in zip(sources, limits, strict=True))
+        return Intensity(modality, "limits as given", (r, g, b), guessed)
+    low, high = wish.percentiles
+    sample = _sample(image)
+    r, g, b = (_percentiles(sample[c], c, low, high, modality) for c in sources)
+    rule = f"percentiles {low:g} to {high:g} of the whole image, as given"
+    return Intensity(modality, rule, (r, g, b), guessed)
+
+
 def _percentiles(
     values: NDArray[Any], channel: int, low: float, high: float, modality: str
 ) -> Stretch:
@@ -181,6 +197,9 @@ def _percentiles(
 def _sample(image: Image) -> NDArray[Any]:
     """``(channels, n)`` valid values spread over the whole image; floats with NaN if any."""
     grid = image.grid
+    own = image.sample()
+    if own is not None:
+        return own
     if grid.ndim == 2:
         size = tuple(min(n, _SAMPLE) for n in grid.shape)
         block = image.read(None, size=size)

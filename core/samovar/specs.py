@@ -24,6 +24,8 @@ class OptionSpec:
     metavar: str | None = None
     short: str = ""
     """A second spelling, ``"-o"``; only for commands."""
+    joins: bool = False
+    """Of a reader: several inputs are one image, opened as ``KEY:A|B``."""
     key: str = ""
     """Name of the keyword argument; empty: that of the option, ``--dst-crs`` → ``dst_crs``."""
 
@@ -109,7 +111,8 @@ class EncoderSpec(Spec):
     decoder: str = ""
     """Name of the decoder spec to pair it with; bundles bring their own."""
     builder: str = ""
-    """``"package.module:function"`` that builds the torch module (training, adapters, QAT)."""
+    """``"package.module:function"`` without arguments that returns the torch side, see
+    :class:`samovar.protocols.Architecture`: for training, adapters, quantisation, benchmarks."""
     dimensions: Literal[2, 3] = 2
     modalities: tuple[str, ...] = ()
     bands: int = 3
@@ -122,6 +125,7 @@ class EncoderSpec(Spec):
     normalisation: Mapping[str, Any] = field(default_factory=dict)
     taps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lora_targets: tuple[str, ...] = ()
+    """Ends of the names of layers that low-rank adapters go to."""
     memory_mb: int | None = None
     weights_licence: str = ""
     sha256: str = ""
@@ -219,6 +223,8 @@ class FormatSpec(Spec):
     """Prefixes of paths that are not files, ``"/vsi"``."""
     folders: bool = False
     """May open a folder."""
+    folder_suffix: str = ""
+    """Only folders whose name ends so, lower case."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -368,7 +368,7 @@ class _Joiner:
     def _found(self, group: Group) -> None:
         self._number += 1
         item = object_of_group(group, self._number, self._job.image, self._spill)
-        if item is None:
+        if item is None or not any(map(self._job.image.wanted, item.pieces())):
             self._number -= 1
             return
         self._give(replace(item, key=key_of(item, self._job.image)))

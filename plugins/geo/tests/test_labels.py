@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,8 +76,6 @@ def test_grid_alone_gives_the_same_transform(make_raster, open_raster, build_obj
 def test_many_objects_do_not_overflow(
     highest, dtype, make_raster, open_raster, build_objects, tmp_path
 ):
-    from dataclasses import replace
-
     image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
     one = build_objects(image.grid, np.eye(4)).items[0]
     path = tmp_path / "labels.tif"
@@ -86,25 +85,58 @@ def test_many_objects_do_not_overflow(
         assert written.read(1).max() == highest
 
 
-def test_written_by_windows(make_raster, open_raster, build_objects, tmp_path, monkeypatch):
+def test_painted_by_strips(make_raster, open_raster, build_objects, tmp_path, monkeypatch):
     monkeypatch.setattr(labels, "STRIP_PIXELS", labels.BLOCK**2)
     truth = np.random.default_rng(1).random((700, 1300)) < 0.3
     image = open_raster(make_raster(np.ones((700, 1300), np.uint8)))
-    asked = []
-
-    class Watched(Objects):
-        def labels(self, region=None):
-            asked.append(region.shape)
-            return super().labels(region)
-
-    whole = build_objects(image.grid, truth)
-    LabelGeoTiff().write(Watched(whole.grid, whole.items), tmp_path / "labels.tif", image)
-    assert len(asked) == 6
-    assert max(np.prod(shape) for shape in asked) <= labels.BLOCK**2
+    painted = []
+    own = labels.LabelSink._paint
+    monkeypatch.setattr(
+        labels.LabelSink,
+        "_paint",
+        lambda self, m, i: (painted.append(m.inside.size), own(self, m, i)),
+    )
+    LabelGeoTiff().write(build_objects(image.grid, truth), tmp_path / "labels.tif", image)
+    assert len(painted) == 4
+    assert max(painted) <= labels.BLOCK**2
     with rasterio.open(tmp_path / "labels.tif") as written:
         np.testing.assert_array_equal(written.read(1), truth)
         assert written.block_shapes == [(512, 512)]
         assert written.compression.name == "deflate"
+    assert [p.name for p in tmp_path.iterdir() if "labels" in p.name] == ["labels.tif"]
+
+
+def test_a_cog_with_overviews_that_hold_labels_only(
+    make_raster, open_raster, build_objects, tmp_path
+):
+    """An average of labels 1 and 3 would be a label 2 that nobody found."""
+    image = open_raster(make_raster(np.ones((1500, 1500), np.uint8)))
+    masks = np.zeros((2, 1500, 1500), dtype=bool)
+    masks[0, :, :751] = masks[1, :, 751:] = True
+    made = build_objects(image.grid, *masks)
+    items = (made.items[0], replace(made.items[1], id=3))
+    LabelGeoTiff().write(Objects(made.grid, items), tmp_path / "l.tif", image)
+    with rasterio.open(tmp_path / "l.tif") as written:
+        assert written.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert written.overviews(1)
+        assert written.nodata == 0
+    with rasterio.open(tmp_path / "l.tif", overview_level=0) as small:
+        assert set(np.unique(small.read(1))) == {1, 3}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_the_smaller_of_two_shows(turn, make_raster, open_raster, build_objects, tmp_path):
+    """Whatever came first; of equally large ones the better one does."""
+    image = open_raster(make_raster(np.ones((20, 20), np.uint8)))
+    masks = np.zeros((4, 20, 20), dtype=bool)
+    masks[0, 2:12, 2:12] = masks[1, 4:6, 4:6] = True
+    masks[2, 14:18, 2:6] = masks[3, 16:20, 2:6] = True
+    items = [replace(o, score=s) for o, s in zip(
+        build_objects(image.grid, *masks), (0.9, 0.1, 0.5, 0.8), strict=True)]  # fmt: skip
+    made = Objects(image.grid, tuple(items[::turn]))
+    LabelGeoTiff().write(made, tmp_path / "l.tif", image)
+    with rasterio.open(tmp_path / "l.tif") as written:
+        np.testing.assert_array_equal(written.read(1), made.labels())
 
 
 def test_provenance_is_the_same_for_the_same_masks(

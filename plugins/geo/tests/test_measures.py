@@ -98,3 +98,33 @@ def test_columns_of_the_image(make_raster, open_raster, build_objects):
     assert image.measure(nothing) == {"pixels": 0, "area_m2": 0.0, "perimeter_m": 0.0}
     without = open_raster(make_raster(np.ones((40, 60), dtype=np.uint8), crs=None, name="b.tif"))
     assert without.measure(build_objects(without.grid, mask).items[0]) == {"pixels": 1}
+
+
+def test_pixels_and_polygon_agree(build_objects, geometries):
+    """The sum over blocks is what geodesics along the outline give, in every kind of CRS."""
+    from samovar_geo.outlines import outline
+
+    rng = np.random.default_rng(3)
+    mask = np.zeros((700, 900), dtype=bool)
+    mask[40:660, 50:850] = rng.random((620, 800)) < 0.98
+    for name, (crs, transform) in geometries.items():
+        own = grid(crs, transform, mask.shape)
+        item = build_objects(own, mask).items[0]
+        ellipsoid = Ellipsoid(own)
+        a, b = ellipsoid.measure(item), ellipsoid.measure_polygon(outline(item))
+        assert a["area_m2"] == pytest.approx(b["area_m2"], rel=2e-7), name
+        assert a["perimeter_m"] == pytest.approx(b["perimeter_m"], rel=2e-6), name
+
+
+def test_ten_megapixels_of_noise_need_no_polygon(build_objects, monkeypatch):
+    """An object of a million rings once took half a minute: one call of PROJ a ring."""
+    from pyproj import Geod
+
+    def slow(*_):
+        raise AssertionError("geodesics along a ring")
+
+    monkeypatch.setattr(Geod, "polygon_area_perimeter", slow)
+    mask = np.random.default_rng(0).random((1000, 1000)) < 0.75
+    own = grid("EPSG:32616", Affine(0.5, 0, 733600, 0, -0.5, 3725140), mask.shape)
+    found = Ellipsoid(own).measure(build_objects(own, mask).items[0])
+    assert found["area_m2"] == pytest.approx(0.25 * mask.sum(), rel=2e-3)

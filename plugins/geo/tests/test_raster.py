@@ -12,7 +12,8 @@ from rasterio.transform import Affine
 from samovar.errors import GeometryError, InputError, PromptError, UsageError
 from samovar.grid import Region
 from samovar.prompts import Prompt, Prompts
-from samovar_geo.raster import CACHE_BYTES, RasterReader, gdal
+from samovar_geo.opening import CACHE_BYTES, gdal
+from samovar_geo.raster import RasterReader
 
 RNG = np.random.default_rng(5)
 
@@ -175,7 +176,7 @@ def test_sentinel_2_names_give_true_colour(make_raster, open_raster):
 
 @pytest.mark.parametrize(
     ("bands", "words"),
-    [("0", "bands 1…5"), ("6,1", "bands 1…5"), ("red", "such as 4,3,2"), ("1,,2", "such as")],
+    [("0", "bands 1…5"), ("6,1", "bands 1…5"), ("red", "as 4,3,2"), ("1,,2", "as 4,3,2")],
 )
 def test_wrong_bands(bands, words, make_raster, open_raster):
     path = make_raster(picture(5))

@@ -4,91 +4,110 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samovar.image import Image
-from samovar.objects import Objects
-from samovar_geo.provenance import model_name
+from samovar.objects import SegmentedObject
 
-RESERVED = {"fid", "geom", "geometry", "ogc_fid"}
+RESERVED = {"fid", "geom", "geometry", "ogc_fid", "bbox"}
 """Names that vector formats keep for themselves."""
 SUFFIX = "_prompt"
+OWN = ("id", "name", "class", "score", "uncertainty")
+LAST = ("tile", "model")
 
 
-@dataclass(frozen=True, eq=False)
-class Column:
-    """One field of the table."""
+class Table:
+    """Columns as they turn up, and the narrowest type that holds all values of each."""
 
-    name: str
-    values: NDArray[Any]
-    """int64, float64 or object (text)."""
-    missing: NDArray[np.bool_] | None
-    """True where there is no value; None when there is one everywhere."""
+    def __init__(self, model: str, attributes: Sequence[str] = ()) -> None:
+        self._model = model
+        self._sizes: list[str] = []
+        self._carried: dict[str, str] = {}
+        self._kinds: dict[str, str] = {
+            **dict.fromkeys(("id", "class"), "int"),
+            **dict.fromkeys(("score", "uncertainty"), "float"),
+            **dict.fromkeys(("name", *LAST), "text"),
+        }
+        for name in attributes:
+            self._carry(name)
+
+    def row(self, item: SegmentedObject, image: Image) -> dict[str, Any]:
+        """One object's values by column; what is missing is left out."""
+        row: dict[str, Any] = {
+            "id": item.id,
+            "name": item.name,
+            "class": item.class_id,
+            "score": round(item.score, 4),
+            "uncertainty": round(item.uncertainty, 4),
+        }
+        for name, value in (item.measures or image.measure(item)).items():
+            if name not in self._kinds:
+                self._sizes.append(name)
+            self._put(row, name, value)
+        row |= {"tile": item.views[0] if item.views else "", "model": self._model}
+        for name, value in item.attributes.items():
+            self._put(row, self._carry(name), value)
+        return row
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Name → ``int``, ``float`` or ``text``, in the order of the file."""
+        order = [*OWN, *(self._sizes or ["pixels"]), *LAST, *self._carried.values()]
+        return {
+            name: self._kinds.get(name, "text" if name != "pixels" else "int") for name in order
+        }
+
+    def _carry(self, name: str) -> str:
+        """The column of a prompt's attribute: a taken name (case does not count) gets a suffix."""
+        if name not in self._carried:
+            taken = {*self.columns, *RESERVED, "pixels", "area_m2", "perimeter_m"}
+            taken = {t.lower() for t in taken}
+            free = name
+            while free.lower() in taken:
+                free += SUFFIX
+            self._carried[name] = free
+        return self._carried[name]
+
+    def _put(self, row: dict[str, Any], name: str, value: Any) -> None:
+        value = _plain(value)
+        if value is None:
+            return
+        row[name] = value
+        self._kinds[name] = _wider(self._kinds.get(name), value)
 
 
-def columns_of(objects: Objects, image: Image) -> list[Column]:
-    """id, name, class, score, uncertainty, sizes, model, then the prompts' attributes.
-
-    An attribute whose name is taken (case does not count) gets the suffix ``_prompt``.
-    """
-    items = list(objects)
-    columns = [
-        Column("id", np.array([o.id for o in items], dtype=np.int64), None),
-        Column("name", np.array([o.name for o in items], dtype=object), None),
-        Column("class", np.array([o.class_id for o in items], dtype=np.int64), None),
-        Column("score", _rounded([o.score for o in items]), None),
-        Column("uncertainty", _rounded([o.uncertainty for o in items]), None),
-    ]
-    sizes = [o.measures or image.measure(o) for o in items]
-    for name in _keys(sizes) or ["pixels"]:
-        columns.append(_column(name, [size.get(name) for size in sizes]))
-    model = model_name(objects)
-    columns.append(Column("model", np.array([model] * len(items), dtype=object), None))
-    carried = [o.attributes for o in items]
-    taken = {column.name for column in columns} | RESERVED
-    for name in _keys(carried):
-        free = _free(name, taken)
-        taken.add(free.lower())
-        columns.append(_column(free, [row.get(name) for row in carried]))
-    return columns
+def typed(value: Any, kind: str) -> Any:
+    """A value of a row as its column wants it; None where it is missing."""
+    if value is None:
+        return None
+    if kind == "text":
+        return value if isinstance(value, str) else str(value)
+    return float(value) if kind == "float" else int(value)
 
 
-def _free(name: str, taken: set[str]) -> str:
-    while name.lower() in taken:
-        name += SUFFIX
-    return name
+def _wider(kind: str | None, value: Any) -> str:
+    if isinstance(value, int) and abs(value) < 2**63:
+        # True and False are integers of one digit
+        return kind or "int"
+    if isinstance(value, float) and kind in (None, "int", "float"):
+        return "float"
+    return "text"
 
 
-def _keys(rows: Sequence[Any]) -> list[str]:
+def _plain(value: Any) -> Any:
+    """numpy scalars, dates and NaN → what JSON knows."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def attributes_of(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Every key, in the order of first appearance."""
-    return list(dict.fromkeys(str(key) for row in rows for key in row))
-
-
-def _rounded(values: list[float]) -> NDArray[np.float64]:
-    return np.array([round(value, 4) for value in values], dtype=np.float64)
-
-
-def _column(name: str, values: list[Any]) -> Column:
-    """The narrowest of int64, float64 and text that holds all values."""
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    missing = np.array([v is None or (isinstance(v, float) and math.isnan(v)) for v in plain])
-    there = [v for v, gone in zip(plain, missing, strict=True) if not gone]
-    filled: NDArray[Any]
-    if there and all(isinstance(v, int) and abs(v) < 2**63 for v in there):
-        filled = np.array([0 if g else v for v, g in zip(plain, missing, strict=True)], np.int64)
-    elif there and all(isinstance(v, int | float) for v in there):
-        filled = np.array([0.0 if g else v for v, g in zip(plain, missing, strict=True)], float)
-    else:
-        filled = np.array(
-            [None if g else _text(v) for v, g in zip(plain, missing, strict=True)], dtype=object
-        )
-    return Column(name, filled, missing if missing.any() else None)
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime.date) else str(value)
+    return tuple(dict.fromkeys(str(key) for row in rows for key in row))

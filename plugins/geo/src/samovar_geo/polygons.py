@@ -1,4 +1,4 @@
-"""Outlines of objects along exact pixel edges."""
+"""Polygons between pixel corners and the world."""
 
 from __future__ import annotations
 
@@ -8,29 +8,9 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import shapes
 from rasterio.transform import Affine
 
-from samovar.objects import SegmentedObject
-
 FloatArray = NDArray[np.float64]
-
-
-def outline(segmented: SegmentedObject) -> shapely.MultiPolygon:
-    """The edges of an object's pixels, holes kept, in *corner* coordinates of the whole image.
-
-    x, y in pixels, 0 the outer edge of the first pixel. Pixels that touch at a corner only are
-    parts of their own, so that the polygon is valid. Its planar area is the pixel count.
-    """
-    if segmented.empty:
-        return shapely.MultiPolygon()
-    mask = segmented.mask
-    top, left = segmented.region.start
-    rings = shapes(
-        mask.astype(np.uint8), mask=mask, connectivity=4, transform=Affine.translation(left, top)
-    )
-    parts = [shapely.geometry.shape(geometry) for geometry, _ in rings]
-    return shapely.MultiPolygon(polygons_of([_valid(part) for part in parts]))
 
 
 def polygons_of(geometries: list[Any]) -> list[shapely.Polygon]:
@@ -57,8 +37,3 @@ def map_points(
         return then(world) if then is not None else world
 
     return shapely.transform(geometry, carry)
-
-
-def _valid(polygon: Any) -> Any:
-    """Holes that touch at a corner come as one self-touching ring: taken apart here."""
-    return polygon if shapely.is_valid(polygon) else shapely.make_valid(polygon)

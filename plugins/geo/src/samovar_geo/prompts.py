@@ -95,14 +95,18 @@ class VectorPrompts:
         return Prompts(tuple(_gather(inside)))
 
 
-def read_features(path: str, layer: str | None = None) -> tuple[list[_Feature], CRS | None]:
+def read_features(
+    path: str, layer: str | None = None, *, option: str = "--prompt-layer"
+) -> tuple[list[_Feature], CRS | None]:
     """Every feature of one layer as the file has it, and the layer's CRS.
 
     Raises:
         PromptError: it cannot be read, or the layer has to be named.
     """
+    if path.lower().endswith(".parquet"):
+        return _read_parquet(path)
     try:
-        chosen = _choose_layer(path, layer)
+        chosen = _choose_layer(path, layer, option)
         meta, _, geometry, data = pyogrio.raw.read(
             path, layer=chosen, force_2d=True, datetime_as_string=True
         )
@@ -117,7 +121,33 @@ def read_features(path: str, layer: str | None = None) -> tuple[list[_Feature], 
     return features, CRS.from_user_input(meta["crs"]) if meta.get("crs") else None
 
 
-def _choose_layer(path: str, wanted: str | None) -> str:
+def _read_parquet(path: str) -> tuple[list[_Feature], CRS | None]:
+    """GDAL's wheels have no driver for GeoParquet."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        record = json.loads(table.schema.metadata[b"geo"])
+        primary = record["primary_column"]
+        column = record["columns"][primary]
+        shapes = shapely.force_2d(shapely.from_wkb(table[primary].to_pylist()))
+    except (pa.ArrowException, OSError, TypeError, KeyError, ValueError,
+            shapely.errors.GEOSException) as error:  # fmt: skip
+        raise PromptError(_cannot_read(path, error)) from error
+    names = [name for name in table.column_names if name not in (primary, "bbox")]
+    rows = table.select(names).to_pylist()
+    crs = column.get("crs", "OGC:CRS84")
+    features = [
+        _Feature(shape, {k: _plain(v) for k, v in row.items()})
+        for shape, row in zip(shapes, rows, strict=True)
+    ]
+    return features, CRS.from_user_input(crs) if crs is not None else None
+
+
+def _choose_layer(path: str, wanted: str | None, option: str) -> str:
     layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     if wanted is not None:
         if wanted not in layers:
@@ -129,9 +159,7 @@ def _choose_layer(path: str, wanted: str | None) -> str:
         return layers[0]
     if not layers:
         raise PromptError(f"{path}: has no layer with geometries; give boxes, outlines or points")
-    raise PromptError(
-        f"{path}: has several layers, name one by --prompt-layer: {', '.join(layers)}"
-    )
+    raise PromptError(f"{path}: has several layers, name one by {option}: {', '.join(layers)}")
 
 
 def _usable(features: list[_Feature]) -> tuple[list[_Feature], int]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import samovar
 from samovar.manifest import DISCLAIMER, to_json
-from samovar.objects import Objects
 
 LEFT_OUT = {"prompts", "created", "platform"}
 """Parts of the manifest that stay out of files. A hundred thousand boxes do not belong in a header,
@@ -17,15 +16,15 @@ and the same masks should be the same bytes, whenever and on however many thread
 SOFTWARE = f"samovar {samovar.__version__}"
 
 
-def model_name(objects: Objects) -> str:
+def model_name(provenance: Mapping[str, Any]) -> str:
     """Name of the model that made the objects; empty when nobody said."""
-    model = objects.provenance.get("model", "")
+    model = provenance.get("model", "")
     return str(model.get("name", "")) if isinstance(model, Mapping) else str(model)
 
 
-def record(objects: Objects) -> dict[str, str]:
+def record(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Tags for a file: software, notice, and the manifest as JSON, less :data:`LEFT_OUT`."""
-    kept: dict[str, Any] = {k: v for k, v in objects.provenance.items() if k not in LEFT_OUT}
+    kept: dict[str, Any] = {k: v for k, v in provenance.items() if k not in LEFT_OUT}
     if isinstance(kept.get("model"), Mapping):
         kept["model"] = {k: v for k, v in kept["model"].items() if k != "threads"}
     tags = {"SOFTWARE": SOFTWARE, "NOTICE": DISCLAIMER}
@@ -34,7 +33,7 @@ def record(objects: Objects) -> dict[str, str]:
     return tags
 
 
-def sentence(objects: Objects) -> str:
+def sentence(provenance: Mapping[str, Any]) -> str:
     """One line for formats that hold a description only."""
-    model = model_name(objects)
+    model = model_name(provenance)
     return f"{SOFTWARE}{f', model {model}' if model else ''}; {DISCLAIMER}"

@@ -2,70 +2,84 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
+from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from samovar.errors import GeometryError, InputError
+from samovar.errors import GeometryError, InputError, UsageError
 from samovar.grid import Frame, Grid, Region
 from samovar.image import Domain, Image, ImageInfo
+from samovar.masks import PixelMask
 from samovar.objects import SegmentedObject
+from samovar.stretch import parse_stretch
+from samovar_geo import joining, sentinel
+from samovar_geo.area import Area, Wanted, find_area
 from samovar_geo.bands import Bands, choose_bands
+from samovar_geo.emptiness import missing_blocks
 from samovar_geo.georeference import centre_affine, frame_of, is_georeferenced
 from samovar_geo.measures import Ellipsoid
+from samovar_geo.opening import damaged, gdal, gdal_path, is_remote, open_dataset, refuse_unusable
 
-CACHE_BYTES = 256 * 2**20
-"""GDAL's block cache, where the user has not set GDAL_CACHEMAX. Its own default is 5 % of RAM."""
+SAMPLE = 512
+"""Side of the coarse picture that a scene's values are sampled from."""
+SAMPLE_WINDOWS = 8
+"""Windows along each axis, where no overview makes a coarse picture cheap."""
+CHEAP_PIXELS = 2**24
+"""Scenes of at most this are read whole for a sample."""
+FINEST, COARSEST = 0.01, 100.0
+"""How far --gsd may be from the raster's own pixels."""
 
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-# GDAL's own words would reach the screen beside ours
-logging.getLogger("rasterio").addHandler(logging.NullHandler())
 
+@dataclass(frozen=True)
+class RasterOptions:
+    """How a raster is to be looked at; see the command line's help."""
 
-@contextmanager
-def gdal(*, remote: bool = False) -> Iterator[None]:
-    """GDAL with a bounded block cache, and without directory listings of web servers."""
-    options: dict[str, Any] = {}
-    if "GDAL_CACHEMAX" not in os.environ:
-        options["GDAL_CACHEMAX"] = CACHE_BYTES
-    if remote:
-        options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
-    with rasterio.Env(**options):
-        yield
+    bands: str | None = None
+    stretch: str | None = None
+    bbox: str | None = None
+    bbox_crs: str | None = None
+    aoi: str | None = None
+    aoi_layer: str | None = None
+    gsd: float | None = None
+    scl_mask: str | None = None
+
+    @property
+    def area(self) -> Wanted:
+        return Wanted(self.bbox, self.bbox_crs, self.aoi, self.aoi_layer)
 
 
 class RasterReader:
-    """Opens rasters: files, ``/vsi…`` paths and URLs."""
+    """Opens rasters: files, ``/vsi…`` paths and URLs, several as one, Sentinel-2 products."""
 
-    def __init__(self, bands: str | None = None) -> None:
-        self._bands = bands
+    def __init__(self, **options: Any) -> None:
+        self._options = options
 
-    def open(self, path: str, bands: str | None = None) -> RasterImage:
+    def open(self, path: str, **options: Any) -> RasterImage:
         """A raster, its pixels unread.
 
         Args:
-            path: whatever GDAL opens; ``http(s)://`` goes through ``/vsicurl/``.
-            bands: such as ``"4,3,2"``; see :func:`samovar_geo.bands.choose_bands`.
+            path: whatever GDAL opens; ``http(s)://`` goes through ``/vsicurl/``;
+                ``mosaic:A|B``, ``stack:A|B``; a SAFE folder.
+            options: fields of :class:`RasterOptions`.
 
         Raises:
             InputError: GDAL cannot open it, it is damaged, or it is a container of rasters.
             GeometryError: it has ground control points only, or a transform without an inverse.
-            UsageError: ``bands`` does not fit the raster.
+            UsageError: an option does not fit the raster.
         """
-        return RasterImage(str(path), bands or self._bands)
+        given = {k: v for k, v in (self._options | options).items() if v is not None}
+        return RasterImage(str(path), RasterOptions(**given))
 
 
 class RasterImage(Image):
@@ -74,31 +88,44 @@ class RasterImage(Image):
     Several threads may read at once: each uses a handle of its own while it reads.
     """
 
-    def __init__(self, source: str, bands: str | None = None) -> None:
+    def __init__(self, source: str, options: RasterOptions | str | None = None) -> None:
+        if not isinstance(options, RasterOptions):
+            options = RasterOptions(bands=options)
         self._source = source
-        self._path = gdal_path(source)
-        self._remote = self._path.startswith(("/vsi", "s3:", "gs:", "az:"))
+        self._path = _virtual_path(source, options)
+        self._remote = is_remote(self._path)
         self._lock = Lock()
         self._idle: list[Any] = []
         self._closed = False
         self._ellipsoid: Ellipsoid | None = None
+        if options.stretch is not None:
+            parse_stretch(options.stretch)
+        self.stretch = options.stretch
         with self._handle() as dataset:
-            self._describe(dataset, bands)
+            self._describe(dataset, options)
             if not self._remote:
                 self._probe(dataset)
 
-    def _describe(self, dataset: Any, wanted: str | None) -> None:
+    def _describe(self, dataset: Any, options: RasterOptions) -> None:
         refuse_unusable(dataset, self._source)
-        self._bands: Bands = choose_bands(dataset, wanted, self._source)
+        self._bands: Bands = choose_bands(dataset, options.bands, self._source)
         self._valid_by_mask = _has_mask(dataset, self._bands.indexes)
         self._valid_by_value = self._bands.dtype.kind == "f"
         domain: Domain = "raster" if is_georeferenced(dataset) else "picture"
         frame = frame_of(dataset.crs) if domain == "raster" else Frame.index()
-        affine = np.eye(3) if domain == "picture" else centre_affine(dataset.transform)
-        try:
-            self.grid = Grid((dataset.height, dataset.width), affine, frame)
-        except GeometryError as error:
-            raise GeometryError(f"{self._source}: {error}") from None
+        whole = self._grid(dataset.transform, (dataset.height, dataset.width), domain, frame)
+        transform, shape = self._scaled(whole, dataset.transform, options.gsd)
+        self._area: Area | None = None
+        cut = Region((0, 0), shape)
+        if options.area:
+            crs = CRS.from_user_input(frame.crs) if frame.crs else None
+            self._area = find_area(options.area, transform, shape, crs, self._source)
+            cut = self._area.cut
+            self.origin = cut.start
+        self._cut = cut
+        if cut.start != (0, 0):
+            transform = transform * Affine.translation(cut.start[1], cut.start[0])
+        self.grid = self._grid(transform, cut.shape, domain, frame)
         self.channels = self._bands.channels
         self.dtype = self._bands.dtype
         self.info = ImageInfo(
@@ -110,7 +137,7 @@ class RasterImage(Image):
             nodata=dataset.nodatavals[self._bands.indexes[0] - 1],
             native={
                 "driver": dataset.driver,
-                "transform": tuple(dataset.transform)[:6],
+                "transform": tuple(transform)[:6],
                 "crs_wkt": dataset.crs.to_wkt() if dataset.crs else None,
                 "bands": self._bands.indexes,
                 "band_count": dataset.count,
@@ -119,11 +146,45 @@ class RasterImage(Image):
                 "overviews": tuple(dataset.overviews(1)),
             },
         )
+        self._missing = missing_blocks(dataset, self._bands.indexes, self._remote)
+
+    def _grid(
+        self, transform: Affine, shape: tuple[int, ...], domain: Domain, frame: Frame
+    ) -> Grid:
+        affine = np.eye(3) if domain == "picture" else centre_affine(transform)
+        try:
+            return Grid(shape, affine, frame)
+        except GeometryError as error:
+            raise GeometryError(f"{self._source}: {error}") from None
+
+    def _scaled(
+        self, whole: Grid, transform: Affine, gsd: float | None
+    ) -> tuple[Affine, tuple[int, int]]:
+        """Transform and shape at ``gsd`` metres a pixel on the ground, in both directions."""
+        rows, columns = whole.shape
+        self._scale = (1.0, 1.0)
+        if gsd is None:
+            return transform, (rows, columns)
+        ellipsoid = Ellipsoid(whole)
+        if not ellipsoid.known:
+            raise UsageError(
+                f"--gsd {gsd:g}: {self._source} has no CRS, so nobody knows how long its pixels "
+                "are; assign one first (gdal_edit.py -a_srs EPSG:… FILE)"
+            )
+        x, y = ellipsoid.pixel_metres(columns / 2, rows / 2)
+        if not (gsd > 0 and FINEST <= gsd / max(x, y) <= COARSEST):
+            raise UsageError(
+                f"--gsd {gsd:g}: {self._source} has pixels of {x:.3g} × {y:.3g} m; give a size "
+                f"between {FINEST * max(x, y):.3g} and {COARSEST * max(x, y):.3g} m"
+            )
+        new = max(1, round(rows * y / gsd)), max(1, round(columns * x / gsd))
+        self._scale = rows / new[0], columns / new[1]
+        return transform * Affine.scale(self._scale[1], self._scale[0]), new
 
     def _probe(self, dataset: Any) -> None:
         """Read one pixel of the last block: a file that was cut short fails here, not hours on."""
-        rows, columns = self.grid.shape
-        self._read(dataset, Window(columns - 1, rows - 1, 1, 1), (1, 1), Resampling.nearest)
+        window = Window(dataset.width - 1, dataset.height - 1, 1, 1)
+        self._read(dataset, window, (1, 1), Resampling.nearest)
 
     def read(
         self, region: Region | None = None, *, size: tuple[int, ...] | None = None
@@ -138,12 +199,10 @@ class RasterImage(Image):
         """
         region = region or self.grid.region
         shape = tuple(size or region.shape)
-        averaged = shape != region.shape and self._bands.palette is None
         with self._handle() as dataset:
-            if dataset.dtypes[self._bands.indexes[0] - 1].startswith("complex"):
-                averaged = False
-            method = Resampling.average if averaged else Resampling.nearest
-            block = self._read(dataset, window_of(region), shape, method)
+            block = self._read(
+                dataset, self._window(region), shape, self._method(dataset, region, shape)
+            )
         return self._bands.apply(block)
 
     def valid(
@@ -156,21 +215,87 @@ class RasterImage(Image):
         if not (self._valid_by_mask or self._valid_by_value):
             return None
         region = region or self.grid.region
-        shape = tuple(size or region.shape)
+        return self._valid_window(self._window(region), tuple(size or region.shape))
+
+    def _valid_window(self, window: Window, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         inside = np.ones(shape, dtype=bool)
         with self._handle() as dataset:
             if self._valid_by_mask:
                 masks = dataset.read_masks(
                     self._bands.indexes,
-                    window=window_of(region),
+                    window=window,
                     out_shape=(len(self._bands.indexes), *shape),
                     resampling=Resampling.nearest,
                 )
                 inside &= (masks > 0).any(axis=0)
             if self._valid_by_value:
-                block = self._read(dataset, window_of(region), shape, Resampling.nearest)
-                inside &= np.isfinite(block).all(axis=0)
+                block = self._read(dataset, window, shape, Resampling.nearest)
+                inside &= np.isfinite(self._bands.apply(block)).all(axis=0)
         return inside
+
+    def blank(self, region: Region) -> bool:
+        """Whether a region lies outside the area of interest, or in blocks that hold nothing."""
+        whole = region.shift(self._cut.start)
+        if self._area is not None and not self._area.touches(whole):
+            return True
+        if self._missing is None:
+            return False
+        with self._handle() as dataset:
+            window = self._window(region)
+            start = int(window.row_off), int(window.col_off)
+            stop = (
+                int(np.ceil(window.row_off + window.height)),
+                int(np.ceil(window.col_off + window.width)),
+            )
+            return self._missing(dataset, Region(start, stop))
+
+    def wanted(self, mask: PixelMask) -> bool:
+        """Whether an object was asked for: one of its pixels lies in the area of interest."""
+        if self._area is None:
+            return True
+        return self._area.holds(PixelMask(mask.region.shift(self._cut.start), mask.inside))
+
+    @property
+    def shown(self) -> Region:
+        """The part of the grid that was asked for, without its margin."""
+        if self._area is None:
+            return self.grid.region
+        return self._area.window.shift(tuple(-v for v in self._cut.start))
+
+    def sample(self) -> NDArray[Any]:
+        """``(channels, n)`` valid values from all over the *whole* scene, for its stretch.
+
+        Through an overview where there is one, else from windows on a regular lattice: a scene
+        larger than memory is never read whole. The area of interest has no say in it.
+        """
+        with self._handle() as dataset:
+            rows, columns = dataset.height, dataset.width
+            coarse = dataset.overviews(self._bands.indexes[0]) or rows * columns <= CHEAP_PIXELS
+            averaged = self._averages(dataset)
+        if coarse:
+            size = min(SAMPLE, rows), min(SAMPLE, columns)
+            return self._values(Window(0, 0, columns, rows), size, averaged)
+        side = SAMPLE // SAMPLE_WINDOWS
+        starts = [
+            [int(v) for v in np.linspace(0, max(0, n - side), SAMPLE_WINDOWS)]
+            for n in (rows, columns)
+        ]
+        size = min(side, rows), min(side, columns)
+        parts = [
+            self._values(Window(x, y, size[1], size[0]), size, False)
+            for y in starts[0]
+            for x in starts[1]
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def _values(self, window: Window, size: tuple[int, int], averaged: bool) -> NDArray[Any]:
+        method = Resampling.average if averaged else Resampling.nearest
+        with self._handle() as dataset:
+            block = self._bands.apply(self._read(dataset, window, size, method))
+        flat = block.reshape(block.shape[0], -1)
+        if not (self._valid_by_mask or self._valid_by_value):
+            return flat
+        return np.asarray(flat[:, self._valid_window(window, size).ravel()])
 
     def measure(self, segmented: SegmentedObject) -> dict[str, float]:
         """``pixels``, and with a CRS ``area_m2`` and ``perimeter_m`` on its ellipsoid."""
@@ -214,6 +339,23 @@ class RasterImage(Image):
                 return
         dataset.close()
 
+    def _window(self, region: Region) -> Window:
+        """A region of the grid in the file's own pixels; fractions where --gsd changed them."""
+        (top, left), (rows, columns) = region.shift(self._cut.start).start, region.shape
+        sy, sx = self._scale
+        return Window(left * sx, top * sy, columns * sx, rows * sy)
+
+    def _method(self, dataset: Any, region: Region, shape: tuple[int, ...]) -> Resampling:
+        if (shape == region.shape and self._scale == (1.0, 1.0)) or not self._averages(dataset):
+            return Resampling.nearest
+        finer = self._scale[0] * region.shape[0] / shape[0] < 1
+        return Resampling.bilinear if finer else Resampling.average
+
+    def _averages(self, dataset: Any) -> bool:
+        """Whether values may be averaged: colour numbers and complex samples may not."""
+        stored = str(dataset.dtypes[self._bands.indexes[0] - 1])
+        return self._bands.palette is None and not stored.startswith("complex")
+
     def _read(
         self, dataset: Any, window: Window, shape: tuple[int, ...], method: Resampling
     ) -> NDArray[Any]:
@@ -224,86 +366,27 @@ class RasterImage(Image):
         return block
 
 
-def gdal_path(source: str) -> str:
-    """What GDAL is given: URLs go through ``/vsicurl/``, so that only windows are fetched."""
-    if source.startswith(("http://", "https://")):
-        return f"/vsicurl/{source}"
-    return source
+def window_of(region: Region) -> Window:
+    """A region as rasterio's window."""
+    (top, left), (rows, columns) = region.start, region.shape
+    return Window(left, top, columns, rows)
 
 
-def open_dataset(path: str, source: str) -> Any:
-    """A rasterio dataset.
-
-    Raises:
-        InputError: there is no such file, it is empty, or GDAL does not recognise it.
-    """
-    try:
-        return rasterio.open(path)
-    except (RasterioError, ValueError, TypeError) as error:
-        raise _cannot_open(source, error) from error
-
-
-def refuse_unusable(dataset: Any, source: str) -> None:
-    """Raises InputError or GeometryError for what a person has to convert first."""
-    if dataset.count == 0:
-        if dataset.subdatasets:
-            listed = ", ".join(dataset.subdatasets[:3])
-            left = len(dataset.subdatasets) - 3
-            more = f" and {left} more" if left > 0 else ""
-            raise InputError(
-                f"{source}: a container of several rasters; export one of them first, "
-                f"gdal_translate SUBDATASET one.tif: {listed}{more}"
-            )
-        raise InputError(f"{source}: holds no raster band; give the raster itself")
-    if dataset.transform == Affine.identity():
-        if dataset.gcps[0]:
-            raise GeometryError(
-                f"{source}: is located by ground control points only; "
-                "warp it first: gdalwarp -t_srs EPSG:4326 IN OUT.tif"
-            )
-        if dataset.rpcs:
-            raise GeometryError(
-                f"{source}: is located by RPCs only; warp it first: gdalwarp -rpc IN OUT.tif"
-            )
-
-
-def damaged(source: str, error: Exception) -> InputError:
-    """One line for a read that failed half-way."""
-    return InputError(
-        f"{source}: cannot be read, the file is damaged or cut short, or the connection was "
-        f"lost; fetch it again ({_cause(error)})"
-    )
-
-
-def _cannot_open(source: str, error: Exception) -> InputError:
-    file = Path(source)
-    local = not source.startswith("/vsi") and "://" not in source
-    if local and not file.exists():
-        return InputError(f"{source}: there is no such file")
-    if local and file.is_file() and file.stat().st_size == 0:
-        return InputError(f"{source}: the file is empty; fetch it again")
-    if local:
-        return InputError(
-            f"{source}: is not a raster that GDAL can open, or it is damaged; "
-            f"check it with gdalinfo ({_cause(error)})"
-        )
-    return InputError(f"{source}: cannot be opened; check the address ({_cause(error)})")
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost library message, on one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:200]
+def _virtual_path(source: str, options: RasterOptions) -> str:
+    """What GDAL opens: a path, or the text of a virtual raster."""
+    if source.startswith(joining.MOSAIC):
+        members = joining.look_at(joining.split_members(source))
+        return joining.mosaic(members, source).xml()
+    if source.startswith(joining.STACK):
+        return joining.stack(joining.look_at(joining.split_members(source))).xml()
+    if sentinel.is_product(source) and Path(source).exists():
+        return sentinel.open_product(source, options.scl_mask).xml()
+    if options.scl_mask:
+        raise UsageError(f"--scl-mask is for Sentinel-2 products (.SAFE); {source} is none")
+    return gdal_path(source)
 
 
 def _has_mask(dataset: Any, indexes: tuple[int, ...]) -> bool:
     transparent = ColorInterp.alpha in dataset.colorinterp
     flags = [dataset.mask_flag_enums[i - 1] for i in indexes]
     return transparent or any(MaskFlags.all_valid not in found for found in flags)
-
-
-def window_of(region: Region) -> Window:
-    """A region as rasterio's window."""
-    (top, left), (rows, columns) = region.start, region.shape
-    return Window(left, top, columns, rows)

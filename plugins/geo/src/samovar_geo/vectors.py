@@ -1,142 +1,254 @@
-"""Polygons of objects: GeoPackage, GeoJSON and GeoJSON text sequences."""
+"""Polygons of objects: GeoPackage, FlatGeobuf, GeoParquet, GeoJSON and GeoJSON text sequences.
+
+One sink for all: objects are outlined and spooled as they come, and at the end refined, carried to
+the output's CRS and handed to the format, a thousand at a time.
+"""
 
 from __future__ import annotations
 
 import logging
-import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyogrio.raw
 import shapely
-from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
+from pyproj import CRS
 
-from samovar.errors import OutputError
-from samovar.grid import Grid
+from samovar.errors import OutputError, UsageError
 from samovar.image import Image
-from samovar.objects import Objects
-from samovar_geo.attributes import columns_of
-from samovar_geo.georeference import corner_transform
-from samovar_geo.polygons import map_points, outline
-from samovar_geo.provenance import record, sentence
+from samovar.objects import Objects, SegmentedObject
+from samovar.protocols import StreamHead
+from samovar_geo import geojson, geopackage, geoparquet
+from samovar_geo.arrow import write_flatgeobuf
+from samovar_geo.attributes import Table, attributes_of
+from samovar_geo.crs import parse_crs
+from samovar_geo.features import Batch, Drain, Feature
+from samovar_geo.georeference import corner_transform, grid_crs, reprojection
+from samovar_geo.measures import Ellipsoid
+from samovar_geo.outlines import outline
+from samovar_geo.polygons import map_points
+from samovar_geo.provenance import model_name, record
+from samovar_geo.refine import Refinement
+from samovar_geo.spool import Kept, Spool
 
 LOG = logging.getLogger("samovar")
-LAYER = "objects"
-DECIMALS = 8
-"""Of degrees in GeoJSON: a millimetre."""
+BATCH = 1000
+"""Features handed to a format at a time."""
+LONLAT = "OGC:CRS84"
 
 
-class GeoPackage:
-    """Polygons in the raster's own CRS."""
+@dataclass(frozen=True)
+class VectorOptions:
+    """What may be asked of every vector file."""
 
-    def write(self, objects: Objects, path: Path, image: Image) -> None:
-        """Layer ``objects``, one MultiPolygon a found object, exact pixel edges.
+    layer: str = geopackage.LAYER
+    dst_crs: str | None = None
+    simplify: float | None = None
+    """Ground metres that an outline may move."""
+    regularize: bool = False
+
+
+class VectorSink:
+    """Takes objects one at a time; the file is written when it is closed."""
+
+    def __init__(
+        self, head: StreamHead, path: Path, image: Image, drain: Drain, options: VectorOptions
+    ) -> None:
+        self._head, self._path, self._image, self._drain = head, path, image, drain
+        self._options = options
+        self._spool = Spool(path)
+        self._table = Table(model_name(head.provenance), head.attributes)
+        self._lost = 0
+
+    def add(self, item: SegmentedObject) -> None:
+        """Outline and spool one object; empty ones are counted. Raises OSError: disk full."""
+        if item.empty:
+            self._lost += 1
+            return
+        self._spool.add(item.region, outline(item), self._table.row(item, self._image))
+
+    def advance(self, row: int) -> None:
+        """Nothing to do: neighbours are looked up in the spool."""
+
+    def close(self) -> None:
+        """Write the file. Raises OSError when it cannot be written."""
+        if self._lost:
+            total = self._spool.count + self._lost
+            LOG.warning("%s of %d objects were not found and have no polygon", self._lost, total)
+        try:
+            self._drain(self._batch())
+        finally:
+            self._spool.close()
+
+    def abort(self) -> None:
+        self._spool.close()
+
+    def _batch(self) -> Batch:
+        crs = _target(self._drain.lonlat, self._options.dst_crs, self._image)
+        return Batch(
+            path=self._path,
+            layer=self._options.layer,
+            crs=crs,
+            columns=self._table.columns,
+            features=self._features(crs),
+            provenance=self._head.provenance,
+            record=record(self._head.provenance),
+            source=self._image.info.source,
+        )
+
+    def _features(self, crs: CRS | None) -> Iterator[list[Feature]]:
+        refine = Refinement(
+            self._spool, Ellipsoid(self._head.grid, self._image), self._head.grid,
+            self._options.simplify, self._options.regularize,
+        )  # fmt: skip
+        transform = corner_transform(self._head.grid, self._image)
+        own = grid_crs(self._head.grid)
+        carry = reprojection(own, crs) if own is not None and crs is not None else None
+        shared = carry is not None or transform.b != 0 or transform.d != 0
+        lonlat = self._drain.lonlat
+
+        def finish(kept: list[Kept]) -> list[Feature]:
+            refined = [refine(one, shared=shared) for one in kept]
+            shapes = map_points([shape for shape, _ in refined], transform, carry)
+            if lonlat:
+                shapes = [
+                    geojson.cut(s, wraps=own is not None and not own.is_geographic) for s in shapes
+                ]
+            return [
+                Feature(one.row | changed, shape if shape.is_valid else shapely.make_valid(shape))
+                for one, shape, (_, changed) in zip(kept, shapes, refined, strict=True)
+            ]
+
+        pending: list[Kept] = []
+        for kept in self._spool:
+            pending.append(kept)
+            if len(pending) >= BATCH:
+                yield finish(pending)
+                pending = []
+        if pending:
+            yield finish(pending)
+
+
+class VectorWriter:
+    """What the writers of vector files share. A subclass says which drain it has."""
+
+    drain: Drain
+
+    def check(self, image: Image, **options: Any) -> None:
+        """Refuse before any work what would fail at its end.
 
         Raises:
+            OutputError: a raster without CRS meets a format of lon/lat, or ``--dst-crs``.
+            UsageError: an option that the format cannot have.
+        """
+        wanted = _options(options)
+        _target(self.drain.lonlat, wanted.dst_crs, image)
+        if wanted.simplify is not None and wanted.simplify <= 0:
+            raise UsageError(f"--simplify {wanted.simplify:g}: give a length in metres above 0")
+
+    def check_target(self, target: Path, **options: Any) -> None:
+        """Raises OutputError when a file that is there is in use, or of another kind."""
+        if self.drain.check is not None:
+            self.drain.check(target, _options(options).layer)
+
+    def replaces(self, target: Path, **options: Any) -> bool:
+        """Whether results of an earlier run would be replaced, not only the file added to."""
+        if self.drain.replaces is None:
+            return True
+        return self.drain.replaces(target, _options(options).layer)
+
+    def prepare(self, target: Path, path: Path) -> None:
+        """Take over into ``path`` what of an existing file has to stay."""
+        if self.drain.prepare is not None:
+            self.drain.prepare(target, path)
+
+    def stream(self, head: StreamHead, path: Path, image: Image, **options: Any) -> VectorSink:
+        """One feature a found object, exact pixel edges unless asked otherwise.
+
+        Raises:
+            OutputError: a raster without CRS meets a format of lon/lat.
             OSError: the file cannot be written.
         """
-        _write(
-            objects, path, image, "GPKG", "MultiPolygon",
-            promote_to_multi=True,
-            # -1 is what the standard calls undefined Cartesian
-            layer_options={"SRID": "-1"} if objects.grid.frame.crs is None else {},
-            layer_metadata={f"SAMOVAR_{k}": v for k, v in record(objects).items()},
-        )  # fmt: skip
+        wanted = _options(options)
+        _target(self.drain.lonlat, wanted.dst_crs, image)
+        return VectorSink(head, path, image, self.drain, wanted)
+
+    def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
+        """All objects at once; the same bytes as :meth:`stream`. Raises as it does."""
+        head = StreamHead(
+            objects.grid, objects.provenance, attributes_of([o.attributes for o in objects])
+        )
+        sink = self.stream(head, path, image, **options)
+        try:
+            for item in objects:
+                sink.add(item)
+        except BaseException:
+            sink.abort()
+            raise
+        sink.close()
 
 
-class GeoJson:
+class GeoPackage(VectorWriter):
+    """A layer of MultiPolygons in the raster's own CRS; other layers of the file are kept."""
+
+    drain = Drain(
+        geopackage.write,
+        check=geopackage.check,
+        prepare=geopackage.prepare,
+        replaces=geopackage.has_layer,
+    )
+
+
+class FlatGeobuf(VectorWriter):
+    """MultiPolygons in the raster's own CRS, spatially indexed."""
+
+    drain = Drain(write_flatgeobuf)
+
+
+class GeoParquet(VectorWriter):
+    """MultiPolygons in the raster's own CRS, GeoParquet 1.1."""
+
+    drain = Drain(geoparquet.write)
+
+
+class GeoJson(VectorWriter):
     """Polygons in lon/lat, as RFC 7946 has it."""
 
-    def write(self, objects: Objects, path: Path, image: Image) -> None:
-        """One feature an object; EPSG:4326, outer rings anticlockwise, cut at the antimeridian.
-
-        Raises:
-            OutputError: the raster has no CRS.
-            OSError: the file cannot be written.
-        """
-        _check_lonlat(objects.grid, image)
-        _write(
-            objects, path, image, "GeoJSON", "Unknown",
-            layer_options={
-                "RFC7946": "YES",
-                "COORDINATE_PRECISION": str(DECIMALS),
-                "DESCRIPTION": sentence(objects),
-            },
-        )  # fmt: skip
+    drain = Drain(geojson.write_collection, lonlat=True)
 
 
-class GeoJsonSeq:
+class GeoJsonSeq(VectorWriter):
     """Polygons in lon/lat, one feature a line: for scenes with many objects, and for streams."""
 
-    def write(self, objects: Objects, path: Path, image: Image) -> None:
-        """As :class:`GeoJson`, newline-delimited.
-
-        Raises:
-            OutputError: the raster has no CRS.
-            OSError: the file cannot be written.
-        """
-        _check_lonlat(objects.grid, image)
-        _write(
-            objects, path, image, "GeoJSONSeq", "Unknown",
-            layer_options={"COORDINATE_PRECISION": str(DECIMALS)},
-        )  # fmt: skip
+    drain = Drain(geojson.write_sequence, lonlat=True)
 
 
-def geometries(objects: Objects, image: Image) -> NDArray[Any]:
-    """``(n,)`` MultiPolygons of the objects in world coordinates, in their order."""
-    transform = corner_transform(objects.grid, image)
-    shapes = np.empty(len(objects), dtype=object)
-    for i, item in enumerate(objects):
-        shapes[i] = map_points(outline(item), transform)
-    return shapes
+def _options(given: dict[str, Any]) -> VectorOptions:
+    return VectorOptions(**{key: value for key, value in given.items() if value is not None})
 
 
-def _write(
-    objects: Objects, path: Path, image: Image, driver: str, kind: str, **options: Any
-) -> None:
-    found = Objects(objects.grid, tuple(o for o in objects if not o.empty), objects.provenance)
-    if len(found) < len(objects):
-        LOG.warning(
-            "%d of %d objects were not found and have no polygon",
-            len(objects) - len(found), len(objects),
-        )  # fmt: skip
-    shapes = geometries(found, image)
-    if kind == "Unknown":
-        shapes = np.array([_simplest(shape) for shape in shapes] or [], dtype=object)
-    columns = columns_of(found, image)
-    try:
-        with warnings.catch_warnings():
-            # a raster without CRS gives a layer without CRS: that is meant
-            warnings.filterwarnings("ignore", message=".*crs.* was not provided")
-            pyogrio.raw.write(
-                path,
-                shapely.to_wkb(shapes) if len(shapes) else np.array([], dtype=object),
-                [column.values for column in columns],
-                np.array([column.name for column in columns], dtype=object),
-                field_mask=[column.missing for column in columns],
-                layer=LAYER,
-                driver=driver,
-                geometry_type=kind,
-                crs=objects.grid.frame.crs,
-                **options,
-            )
-            if not Path(path).exists():
-                # GDAL opens a text sequence with its first feature only
-                Path(path).touch()
-    except (DataSourceError, DataLayerError, FeatureError, GeometryError) as error:
-        raise OSError(" ".join(str(error).split())) from error
+def _target(lonlat: bool, wanted: str | None, image: Image) -> CRS | None:
+    """CRS of the file; None where the raster has none.
 
-
-def _simplest(shape: Any) -> Any:
-    """A polygon where one part suffices."""
-    return shapely.get_geometry(shape, 0) if shapely.get_num_geometries(shape) == 1 else shape
-
-
-def _check_lonlat(grid: Grid, image: Image) -> None:
-    if grid.frame.kind != "crs":
+    Raises:
+        OutputError: the raster has no CRS and the file needs one.
+        UsageError: ``wanted`` is no CRS, or not what the format holds.
+    """
+    own = grid_crs(image.grid)
+    source = image.info.source
+    if own is None and (lonlat or wanted):
+        what = "GeoJSON holds lon/lat only" if lonlat else f"--dst-crs {wanted} needs one"
         raise OutputError(
-            f"{image.info.source}: has no CRS, and GeoJSON holds lon/lat only; assign one first "
+            f"{source}: has no CRS, and {what}; assign one first "
             "(gdal_edit.py -a_srs EPSG:… FILE), or write a .gpkg or .tif"
         )
+    target = parse_crs(wanted, "--dst-crs") if wanted else own
+    if lonlat:
+        if wanted and target is not None and not target.equals(CRS(LONLAT), True):
+            raise UsageError(
+                f"--dst-crs {wanted}: GeoJSON is always lon/lat (RFC 7946); write .gpkg, .fgb or "
+                ".parquet, or leave --dst-crs out"
+            )
+        return CRS(LONLAT)
+    return target

@@ -6,7 +6,7 @@ import shapely
 
 from samovar.grid import Grid, Region
 from samovar.objects import SegmentedObject
-from samovar_geo.polygons import outline
+from samovar_geo.outlines import outline
 
 
 def one(build_objects, mask):
