@@ -52,7 +52,7 @@ def save_preview(objects: Objects, path: Path, image: Image) -> None:
     record = objects.provenance.get("intensity")
     step = choose_intensity(image) if record is None else Intensity.from_record(record)
     if image.grid.ndim == 3:
-        canvas = _montage(objects, image, step.apply)
+        canvas = montage(objects, image, step)
     else:
         canvas = _scene(objects, image, step.apply)
     _with_legend(canvas, objects).save(path, format="PNG")
@@ -90,7 +90,8 @@ def _thumbnail_labels(
     return labels
 
 
-def _montage(objects: Objects, image: Image, apply: Any) -> PillowImage.Image:
+def montage(objects: Objects, image: Image, intensity: Intensity) -> PillowImage.Image:
+    """Slices of a volume through its objects, evenly spaced, at most :data:`PANELS` of them."""
     grid = image.grid
     axis = grid.slice_axis()
     panels = []
@@ -98,7 +99,7 @@ def _montage(objects: Objects, image: Image, apply: Any) -> PillowImage.Image:
         start, stop = [0, 0, 0], list(grid.shape)
         start[axis], stop[axis] = index, index + 1
         region = Region(tuple(start), tuple(stop))
-        picture = apply(np.squeeze(image.read(region), axis=axis + 1))
+        picture = intensity.apply(np.squeeze(image.read(region), axis=axis + 1))
         labels = np.squeeze(objects.labels(region), axis=axis)
         panels.append(_display(picture, labels, grid, axis, f"{'zyx'[axis]} = {index}"))
     columns = min(4, len(panels))

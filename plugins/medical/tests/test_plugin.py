@@ -17,7 +17,7 @@ SPECS = samovar_formats()
 def test_nothing_heavy_is_imported():
     code = (
         "import sys, samovar_medical.plugin as p; p.samovar_formats(); "
-        "print([m for m in ('nibabel', 'SimpleITK', 'scipy', 'torch') if m in sys.modules])"
+        "print([m for m in ('nibabel', 'SimpleITK', 'scipy', 'pydicom', 'highdicom', 'skimage', 'torch') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
@@ -35,7 +35,10 @@ def test_targets_keep_their_promises(spec):
 
 
 def test_each_suffix_is_claimed_once():
-    suffixes = [s for spec in SPECS for s in spec.suffixes]
-    assert sorted(suffixes) == sorted(set(suffixes))
+    for kind in ("reads", "writes", "reads_prompts"):
+        claims = [s for p in SPECS if getattr(p, kind) and not p.by_name for s in p.suffixes]
+        assert sorted(claims) == sorted(set(claims)), kind
     written = {s for spec in SPECS if spec.writes for s in spec.suffixes}
-    assert written == {".nii", ".nii.gz", ".nrrd", ".mha"}
+    assert written == {
+        ".nii", ".nii.gz", ".nrrd", ".mha", ".dcm", ".stl", ".obj", ".csv", ".json", ".html",
+    }  # fmt: skip

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samovar.errors import GeometryError, PromptError
-from samovar.grid import Grid
+from samovar.errors import PromptError
 from samovar.image import Image
 from samovar.prompts import Prompt, Prompts
+from samovar_medical.same_voxels import same_voxels
 from samovar_medical.volume import VolumeImage
-
-FloatArray = NDArray[np.float64]
-
-TOLERANCE = 0.1
-"""Voxels by which a corner of the label image may lie off the image's own grid."""
 
 _DENSE = 1 << 20
 _MANY, _ALIKE, _LOOK = 32, 0.4, 1 << 22
@@ -35,49 +29,18 @@ def prompts_from_labels(labels: VolumeImage, image: Image) -> Prompts:
         PromptError: no label at all, or an image where labels were expected.
     """
     source = labels.info.source
-    to_image = _same_voxels(source, labels.grid, image)
+    to_image = same_voxels(source, labels.grid, image)
     values = _whole_numbers(source, labels.read()[0])
     _require_labels(source, values)
     found = []
     for value, low, high in _boxes(values):
-        corners = to_image(np.array([low[::-1], high[::-1]]) - np.array([[0.5], [0.5]]))
+        corners = to_image.points(np.array([low[::-1], high[::-1]]) - np.array([[0.5], [0.5]]))
         box = np.rint(np.concatenate([corners.min(axis=0), corners.max(axis=0)]) + 0.5)
         name = labels.label_names.get(value, f"label {value}")
         found.append(Prompt(value, name, tuple(float(v) for v in box)))
     if not found:
         raise PromptError(f"{source}: holds no label: every voxel is 0")
     return Prompts(tuple(found), "index")
-
-
-def _same_voxels(source: str, grid: Grid, image: Image) -> Callable[[FloatArray], FloatArray]:
-    """Function from label indices x, y, z to image indices, exact up to whole numbers."""
-    if image.grid.frame.kind != "lps" or image.grid.ndim != 3:
-        raise GeometryError(
-            f"{source}: is a volume, but {image.info.source} is not: give prompts of its own kind"
-        )
-    size, own = np.array(grid.shape[::-1]), np.array(image.grid.shape[::-1])
-    matrix = np.linalg.inv(image.grid.affine) @ grid.affine
-    turn = np.rint(matrix[:3, :3])
-    last = np.abs(turn) @ (size - 1)
-    shift = np.where((turn @ np.ones(3)) < 0, last, 0.0)
-    corners = np.array(list(itertools.product(*((0, n - 1) for n in size))), dtype=np.float64)
-    apart = np.abs(corners @ (matrix[:3, :3] - turn).T + (matrix[:3, 3] - shift)).max()
-    permutation = (np.abs(turn).sum(axis=0) == 1).all() and (np.abs(turn).sum(axis=1) == 1).all()
-    if not permutation or (last != own - 1).any() or apart > TOLERANCE:
-        ours, theirs = ("×".join(str(n) for n in s) for s in (own, size))
-        detail = f"{theirs} voxels, not {ours}"
-        if ours == theirs:
-            detail = f"it lies up to {_millimetres(grid, image.grid):.3g} mm off"
-        raise GeometryError(
-            f"{source}: is not on the grid of {image.info.source} ({detail}): resample the labels "
-            "onto the image first, by nearest neighbour"
-        )
-    return lambda points: np.asarray(points @ turn.T + shift)
-
-
-def _millimetres(a: Grid, b: Grid) -> float:
-    corners = list(itertools.product(*((0, n - 1) for n in a.shape[::-1])))
-    return float(np.linalg.norm(a.to_world(corners) - b.to_world(corners), axis=1).max())
 
 
 def _whole_numbers(source: str, values: NDArray[np.generic]) -> NDArray[np.integer]:

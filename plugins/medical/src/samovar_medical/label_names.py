@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from samovar.objects import Objects
+from samovar.preview import colour
+from samovar_medical.codes import Code, Meaning, meanings
 
 CARET_ECODE = 30
 """NIfTI extension code of Caret and Connectome Workbench."""
@@ -53,8 +55,13 @@ def caret_table(objects: Objects) -> str:
     )
 
 
-def segment_fields(objects: Objects) -> dict[str, str]:
-    """The names of ``objects`` in the fields by which 3D Slicer opens a segmentation."""
+def segment_fields(objects: Objects, codes: Sequence[str] = ()) -> dict[str, str]:
+    """Names, colours and codes of ``objects`` in the fields by which 3D Slicer opens them.
+
+    Args:
+        codes: ``LABEL=SCHEME:VALUE:MEANING`` each, before what the names say.
+    """
+    found = meanings(objects.items, codes)
     fields: dict[str, str] = {}
     for i, item in enumerate(objects):
         r, g, b = (c / 255 for c in colour(item.id))
@@ -65,16 +72,30 @@ def segment_fields(objects: Objects) -> dict[str, str]:
             f"Segment{i}_Layer": "0",
             f"Segment{i}_Color": f"{r:.3f} {g:.3f} {b:.3f}",
             f"Segment{i}_Extent": " ".join(str(v) for v in _extent(item.region)),
+            f"Segment{i}_Tags": f"TerminologyEntry:{_terminology(found[item.id])}|",
         }
     return fields
 
 
-def colour(id: int) -> tuple[int, int, int]:
-    """A colour for a label, always the same: hues a golden angle apart."""
-    hue = (id * 0.6180339887498949) % 1.0 * 6.0
-    ramp = [abs(hue - 3.0) - 1.0, 2.0 - abs(hue - 2.0), 2.0 - abs(hue - 4.0)]
-    r, g, b = (round(255 * (0.25 + 0.75 * min(1.0, max(0.0, v)))) for v in ramp)
-    return r, g, b
+def _terminology(meaning: Meaning) -> str:
+    """Slicer's terminology entry: contexts, category, type, modifier, region, region's modifier."""
+
+    def word(code: Code | None) -> str:
+        texts = ("", "", "") if code is None else (code.scheme, code.value, code.meaning)
+        return "^".join(re.sub(r"[~^|]", " ", one_line(t)) for t in texts)
+
+    own, regional = (None, meaning.side) if meaning.region else (meaning.side, None)
+    return "~".join(
+        (
+            "Segmentation category and type - 3D Slicer General Anatomy list",
+            word(meaning.category),
+            word(meaning.type),
+            word(own),
+            "Anatomic codes - DICOM master list",
+            word(meaning.region),
+            word(regional),
+        )
+    )
 
 
 def one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,25 @@ class NrrdFormat:
         with self.open(path) as labels:
             return prompts_from_labels(labels, image)
 
-    def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
+    def write(
+        self,
+        objects: Objects,
+        path: Path,
+        image: Image,
+        *,
+        code: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
         """Write the label image, gzipped slab by slab, smallest unsigned type.
 
         The space, directions and origin are those of the input, word for word, when it was NRRD;
-        names go into the fields by which 3D Slicer opens a segmentation.
+        names, colours and codes go into the fields by which 3D Slicer opens a segmentation.
+
+        Args:
+            code: ``LABEL=SCHEME:VALUE:MEANING`` each.
+
+        Raises:
+            UsageError: a code that is malformed, or for an object that is not there.
         """
         kept = image.info.native.get("nrrd")
         geometry = kept if kept and objects.grid == image.grid else _geometry(objects.grid)
@@ -98,7 +113,7 @@ class NrrdFormat:
             *(f"{key}: {geometry[key]}" for key in _KEPT if key in geometry),
             *(["endian: little"] if dtype.itemsize > 1 else []),
             "encoding: gzip",
-            *(f"{k}:={v}" for k, v in segment_fields(objects).items()),
+            *(f"{k}:={v}" for k, v in segment_fields(objects, code).items()),
             f"samovar:={one_line(provenance_line(objects))}",
         ]
         with path.open("wb") as raw:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from samovar.hookspecs import hookimpl
-from samovar.specs import FormatSpec, OptionSpec
+from samovar.specs import CommandSpec, FormatSpec, OptionSpec
+from samovar_medical.output_specs import CODE, COMMANDS, OUTPUTS
 
 PLUGIN_API = (1, 0)
 
@@ -42,6 +43,7 @@ def samovar_formats() -> list[FormatSpec]:
             reads_prompts=True,
             domains=("volume",),
             magic=((0, b"NRRD"),),
+            options=(CODE,),
             code_licence=_LICENCE,
         ),
         FormatSpec(
@@ -92,4 +94,11 @@ def samovar_formats() -> list[FormatSpec]:
             options=DICOM_OPTIONS,
             code_licence=_LICENCE,
         ),
+        *OUTPUTS,
     ]
+
+
+@hookimpl
+def samovar_commands() -> list[CommandSpec]:
+    """``convert`` and ``slicer-module``."""
+    return list(COMMANDS)

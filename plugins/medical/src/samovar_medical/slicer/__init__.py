@@ -1,0 +1,1 @@
+"""Texts of the module for 3D Slicer."""
