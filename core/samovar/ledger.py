@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,15 @@ class Ledger:
         """The run that it is of came to its end."""
         return self._get("done") is not None
 
-    def begin(self, identity: Mapping[str, Any]) -> None:
+    def begin(self, identity: Mapping[str, Any], soft: Collection[str] = ()) -> list[str]:
         """Write down what the run is, or check that it is the same run.
 
         Args:
             identity: everything that the result depends on; JSON.
+            soft: keys that may differ.
+
+        Returns:
+            Those of ``soft`` that do.
 
         Raises:
             UsageError: the ledger is of another run; says in what they differ.
@@ -89,13 +93,15 @@ class Ledger:
         before = self._get("identity")
         if before is None:
             self._set("identity", now)
-            return
+            return []
         differing = [k for k in {**before, **now} if before.get(k) != now.get(k)]
-        if differing:
+        hard = [k for k in differing if k not in soft]
+        if hard:
             raise UsageError(
-                f"{self.path}: is of a run with another {', '.join(differing)}: give the same "
+                f"{self.path}: is of a run with another {', '.join(hard)}: give the same "
                 "options, or begin anew with --overwrite"
             )
+        return differing
 
     def note(self, key: str, value: Any) -> Any:
         """Keep a note and return the one that was there before."""

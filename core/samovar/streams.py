@@ -66,6 +66,16 @@ class Streams:
             raise
         self._keep = keep or bool(self._waiting)
 
+    @property
+    def keeps(self) -> bool:
+        """All objects are kept in memory."""
+        return self._keep
+
+    @property
+    def temporaries(self) -> list[Path]:
+        """Files that are being written."""
+        return [one.staged.temporary for one in self._open]
+
     def add(self, item: SegmentedObject) -> None:
         for one in self._open:
             with _said(one):

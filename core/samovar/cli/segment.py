@@ -12,13 +12,18 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from samovar.chains import Following
 from samovar.cli.segment_request import Request, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.cli.signatures import extended, shared_options
+from samovar.cli.tile_options import TileOptions
+from samovar.lattice import LARGEST
 from samovar.plugins import Registry
 from samovar.specs import PromptGeneratorSpec
 
 Strings = list[str] | None
+TILES = "Rasters and pictures"
+_VOLUMES = "Volumes"
 
 
 def attach(app: typer.Typer, found: Registry) -> None:
@@ -132,6 +137,43 @@ def segment(
             help="Decode boxes over a window around each, where the model can.",
         ),
     ] = "auto",
+    axis: Annotated[
+        str,
+        typer.Option(
+            "--axis",
+            metavar="auto|x|y|z",
+            help="Cut a volume into slices along this index axis.",
+            rich_help_panel=_VOLUMES,
+        ),
+    ] = "auto",
+    extent: Annotated[
+        str,
+        typer.Option(
+            "--extent",
+            metavar="box|auto",
+            help="box: an object lies on the slices of its boxes; auto: as far as it is found, "
+            "from a box of one slice too.",
+            rich_help_panel=_VOLUMES,
+        ),
+    ] = "box",
+    anchor: Annotated[
+        str,
+        typer.Option(
+            "--anchor",
+            metavar="middle|best",
+            help="The slice that a 3-D box starts from: its middle, or the one it fits best.",
+            rich_help_panel=_VOLUMES,
+        ),
+    ] = Following.anchor,
+    consensus: Annotated[
+        bool,
+        typer.Option(
+            "--consensus",
+            help="Follow along all three axes and keep what two agree on; takes three times as "
+            "long.",
+            rich_help_panel=_VOLUMES,
+        ),
+    ] = False,
     extend: Annotated[
         str | None,
         typer.Option(
@@ -142,6 +184,47 @@ def segment(
     ] = None,
     split_labels: Annotated[
         bool, typer.Option("--split-labels", help="One file an object: OUT_NAME.nii.gz …")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", help="Tiles looked at at a time; default: 1.",
+            rich_help_panel=TILES,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="tcp://HOST:PORT|local:N",
+            help="Look at tiles on the workers of dask.distributed.", rich_help_panel=TILES,
+        ),
+    ] = None,
+    max_object_size: Annotated[
+        int,
+        typer.Option(
+            "--max-object-size", metavar="PX", rich_help_panel=TILES,
+            help="Up to this size an object is seen whole by one tile; larger ones are joined.",
+        ),
+    ] = LARGEST,
+    semantic: Annotated[
+        bool,
+        typer.Option(
+            "--semantic", rich_help_panel=TILES,
+            help="Classes instead of instances: objects of a class that touch are one.",
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", rich_help_panel=TILES,
+            help="Go on with a run that was interrupted, or begin one; one that is finished stays.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Begin anew over outputs that are there.", rich_help_panel=TILES
+        ),
     ] = False,
     accept_license: Annotated[
         Strings,
@@ -170,8 +253,10 @@ def segment(
     return run_segment(
         Request(
             input, output or [], model, box or [], point or [], world, prompts, auto, modality,
-            window or [], runtime, precision, threads, device, region_decode, extend,
+            window or [], runtime, precision, threads, device, region_decode,
+            Following(axis, extent, anchor, consensus), extend,  # type: ignore[arg-type]
             split_labels, accept_license or [],
             preview, manifest, reader, json, quiet, plugin_options,
+            TileOptions(workers, scheduler, max_object_size, semantic, resume, overwrite),
         )
     )  # fmt: skip

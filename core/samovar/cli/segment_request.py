@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from samovar.chains import Following
 from samovar.cli.prompt_arguments import GivenPrompts, join_prompts, parse_prompts, space_of
+from samovar.cli.tile_options import TileOptions
 from samovar.errors import OutputError, PromptError, UsageError
 from samovar.file_checks import require_writable
 from samovar.formats import check_writer, open_image, read_prompts, split_output, writer_for
@@ -39,6 +41,7 @@ class Request:
     threads: int | None
     device: str
     region_decode: str
+    following: Following
     extend: str | None
     split_labels: bool
     accept_license: Sequence[str]
@@ -48,6 +51,7 @@ class Request:
     as_json: bool
     quiet: bool
     plugin_options: Mapping[str, Any] = field(default_factory=dict)
+    tiles: TileOptions = field(default_factory=TileOptions)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def check_arguments(request: Request) -> GivenPrompts:
         raise UsageError("nothing would be written: add -o OUT, --preview, --manifest or --json")
     for text in request.windows:
         parse_window(text)
+    request.tiles.check()
     return given
 
 

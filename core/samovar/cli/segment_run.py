@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -24,6 +25,7 @@ from samovar.cli.segment_request import (
     open_input,
     read_all_prompts,
 )
+from samovar.cli.tile_report import failure_lines
 from samovar.executor import CancelToken, Progress, ProgressCallback
 from samovar.formats import stage_objects, written_suffix
 from samovar.image import Image
@@ -33,7 +35,11 @@ from samovar.manifest import to_json
 from samovar.objects import Objects
 from samovar.plugins import registry
 from samovar.prompts import Prompts
-from samovar.staging import all_or_nothing, stage
+from samovar.staging import Staged, all_or_nothing, stage
+
+if TYPE_CHECKING:
+    from samovar.cli.segment_tiles import Done
+    from samovar.job import Job, Recipe
 
 SHOWN = 60
 """Rows of the table on the console."""
@@ -56,26 +62,44 @@ def run_segment(request: Request) -> int:
         outputs = check_outputs(request, image)
         check_plugin_options(request, outputs)
         prompts = read_all_prompts(request, image, given)
-        existing = None if request.extend is None else read_labels(request.extend, image)
-        objects = _segment(request, image, prompts, generator)
-        if existing is not None:
-            objects, left = extend(objects, existing, image)
-            _say_left(request, left)
-        written = _write(request, objects, image, outputs)
-    _report(request, objects, outputs, written)
-    return 0
+        done: Done | None = None
+        if image.grid.ndim == 2 and request.extend is None and not request.split_labels:
+            done = _run_tiles(request, image, prompts, generator, outputs)
+            if done is None:
+                return 0
+            objects, written = done.objects, [path for path, _ in outputs.objects]
+        else:
+            request.tiles.refuse()
+            existing = None if request.extend is None else read_labels(request.extend, image)
+            objects = _segment(request, image, prompts, generator)
+            if existing is not None:
+                objects, left = extend(objects, existing, image)
+                _say_left(request, left)
+            written = _write(request, objects, image, outputs)
+    _report(request, objects, outputs, written, done)
+    return 1 if done is not None and done.failed else 0
 
 
 def _segment(
     request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
 ) -> Objects:
     # the pipeline and the models are not needed to say that the input is wrong
-    from samovar.api import segment as segment_image
+    from samovar.pipeline import segment_image
+
+    with _prepared(request, image, prompts, generator) as (job, record, _):
+        return Objects(image.grid, segment_image(job), record, image)
+
+
+@contextmanager
+def _prepared(
+    request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
+) -> Iterator[tuple[Job, dict[str, Any], Recipe]]:
+    from samovar.api import prepared
 
     cancel = CancelToken()
     with _progress(shown=not request.quiet) as tick:
         try:
-            return segment_image(
+            with prepared(
                 image,
                 model=request.model,
                 prompts=prompts,
@@ -89,12 +113,57 @@ def _segment(
                 device=request.device,
                 accept_license=tuple(request.accept_license),
                 region_decode=request.region_decode,
+                following=request.following,
                 progress=tick,
                 cancel=cancel,
-            )
+            ) as ready:
+                yield ready
         except KeyboardInterrupt:
             cancel.cancel()
             raise
+
+
+def _run_tiles(
+    request: Request,
+    image: Image,
+    prompts: Prompts | None,
+    generator: Generator | None,
+    outputs: Outputs,
+) -> Done | None:
+    """A 2-D image: objects go to the outputs as they are found, and a ledger keeps the tiles.
+
+    Returns:
+        None where all that was asked for had been done before.
+    """
+    from samovar.cli import segment_tiles as tiles
+
+    writing = given_options(request)
+    place = tiles.Place(image, outputs.objects, request.tiles, writing)
+    files = [path for path, _ in outputs.objects]
+    keep = bool(request.as_json or outputs.preview or outputs.manifest)
+    with ExitStack() as stack:
+        job, record, recipe = stack.enter_context(_prepared(request, image, prompts, generator))
+        identity = tiles.identity_of(job, record, recipe, request.tiles)
+        if place.finished(identity):
+            say(f"{files[0]}: this run was finished before; --overwrite makes it anew")
+            return None
+        ledger = place.ledger(image)
+        if ledger is not None:
+            stack.callback(ledger.close)
+            if ledger.begin(identity, soft=(tiles.SOFT,)):
+                say("the tiles so far were made with another runtime or processor: outlines may "
+                    "differ by a pixel")  # fmt: skip
+        crew = tiles.crew_of(request.tiles, job, recipe)
+        done = stack.enter_context(
+            tiles.segmented(
+                job, record, outputs.objects, request.tiles, writing, ledger, crew,
+                keep=keep, shown=SHOWN,
+            )
+        )  # fmt: skip
+        with all_or_nothing() as staged:
+            staged.extend(done.staged)
+            _stage_others(done.objects, image, outputs, files, staged)
+    return done
 
 
 @contextmanager
@@ -130,32 +199,44 @@ def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -
             for target, part in jobs:
                 staged.append(stage_objects(part, target, spec, image, **options))
                 files.append(target)
-        if outputs.preview is not None:
-            from samovar.preview import save_preview
-
-            def draw(temporary: Path) -> None:
-                save_preview(objects, temporary, image)
-
-            staged.append(stage(outputs.preview, "the preview", draw))
-        if outputs.manifest is not None:
-            record = {
-                **objects.provenance,
-                "outputs": [p.name for p in files],
-                "objects": objects.table(),
-            }
-            text = to_json(record)
-            staged.append(
-                stage(
-                    outputs.manifest,
-                    "the manifest",
-                    lambda temporary: temporary.write_text(text, encoding="utf-8"),
-                )
-            )
+        _stage_others(objects, image, outputs, files, staged)
     return files
 
 
-def _report(request: Request, objects: Objects, outputs: Outputs, written: Sequence[Path]) -> None:
+def _stage_others(
+    objects: Objects, image: Image, outputs: Outputs, files: Sequence[Path], staged: list[Staged]
+) -> None:
+    """Preview and manifest, under temporary names."""
+    if outputs.preview is not None:
+        from samovar.preview import save_preview
+
+        def draw(temporary: Path) -> None:
+            save_preview(objects, temporary, image)
+
+        staged.append(stage(outputs.preview, "the preview", draw))
+    if outputs.manifest is not None:
+        record = {
+            **objects.provenance,
+            "outputs": [p.name for p in files],
+            "objects": objects.table(),
+        }
+        text = to_json(record)
+
+        def write(temporary: Path) -> None:
+            temporary.write_text(text, encoding="utf-8")
+
+        staged.append(stage(outputs.manifest, "the manifest", write))
+
+
+def _report(
+    request: Request,
+    objects: Objects,
+    outputs: Outputs,
+    written: Sequence[Path],
+    done: Done | None = None,
+) -> None:
     rows = objects.table()
+    failed = () if done is None else done.failed
     if request.as_json:
         print_json(
             {
@@ -165,10 +246,12 @@ def _report(request: Request, objects: Objects, outputs: Outputs, written: Seque
                 "preview": None if outputs.preview is None else str(outputs.preview),
                 "manifest": None if outputs.manifest is None else str(outputs.manifest),
                 "run": objects.provenance,
+                **({"failed_tiles": [asdict(f) for f in failed]} if failed else {}),
             }
         )
-        return
-    if request.quiet:
+    for line in failure_lines(failed):
+        say(line)
+    if request.quiet or request.as_json:
         return
     say(_intensity_line(objects.provenance.get("intensity", {})))
     model = objects.provenance.get("model", {})
@@ -188,9 +271,11 @@ def _report(request: Request, objects: Objects, outputs: Outputs, written: Seque
         columns,
         [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows[:SHOWN]],
     )
-    if len(rows) > SHOWN:
-        say(f"… and {len(rows) - SHOWN} more of {len(rows)} objects, in the files and in --json")
-    empty = [f"{o.id} ({o.name})" if o.name else str(o.id) for o in objects if o.empty]
+    count = len(rows) if done is None else done.count
+    if count > SHOWN:
+        say(f"… and {count - SHOWN} more of {count} objects, in the files and in --json")
+    unfound = [o for o in objects if o.empty] if done is None else done.empty
+    empty = [f"{o.id} ({o.name})" if o.name else str(o.id) for o in unfound]
     if empty:
         more = ", …" if len(empty) > NAMED else ""
         say(f"nothing was found for object {', '.join(empty[:NAMED])}{more}")
