@@ -104,17 +104,17 @@ class OnnxModel:
 
 
 class Picture:
-    """One picture, encoded; prompts and masks are in its own pixels."""
+    """One picture, encoded at `side` px; prompts and masks are in its own pixels."""
 
-    def __init__(self, model: Model, image: Array):
-        self.model = model
+    def __init__(self, model: Model, image: Array, side: int = FRAME):
+        self.model, self.side = model, side
         rgb = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
         self.height, self.width = rgb.shape[:2]
-        self.scale = FRAME / max(self.height, self.width)
+        self.scale = side / max(self.height, self.width)
         self.h, self.w = (max(1, int(v * self.scale + 0.5)) for v in (self.height, self.width))
         resized = Image.fromarray(rgb).resize((self.w, self.h), Image.Resampling.BILINEAR)
         content = normalise(torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None])
-        frame = F.pad(content, (0, FRAME - self.w, 0, FRAME - self.h))
+        frame = F.pad(content, (0, side - self.w, 0, side - self.h))
         self.taps = model.encode(frame.numpy())
 
     def predict(
@@ -124,11 +124,22 @@ class Picture:
         labels: Array | None = None,
         prior: Array | None = None,
     ) -> tuple[NDArray[np.bool_], Array, Array]:
-        """Masks `(N, H, W)`, quality `(N,)`, chosen low-resolution logits `(N, 1, 128, 128)`.
+        """Masks `(N, H, W)`, quality `(N,)`, chosen low-resolution logits `(N, 1, side/4, side/4)`.
 
         `boxes` `(N, 4)` x0, y0, x1, y1; `points` `(N, P, 2)` x, y with `labels` `(N, P)`; `prior`
-        `(N, 1, 128, 128)` logits. A lone point takes the mask of best quality, else mask 0 counts.
+        `(N, 1, side/4, side/4)` logits. A lone point takes the mask of best quality, else mask 0.
         """
+        logits, quality, chosen = self.logits(boxes, points, labels, prior)
+        return logits > self.model.threshold, quality, chosen
+
+    def logits(
+        self,
+        boxes: Array | None = None,
+        points: Array | None = None,
+        labels: Array | None = None,
+        prior: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
+        """What :meth:`predict` thresholds: `(N, H, W)` float32, and the rest of its answer."""
         ratio = np.array([self.w / self.width, self.h / self.height], np.float32)
         parts, kinds = [], []
         if boxes is not None:
@@ -145,21 +156,26 @@ class Picture:
             "point_labels": tokens,
             "mask_input": np.asarray(prior, np.float32)
             if given
-            else np.zeros((n, 1, FRAME // 4, FRAME // 4), np.float32),
+            else np.zeros((n, 1, self.side // 4, self.side // 4), np.float32),
             "has_mask_input": np.full((n, 1), float(given), np.float32),
         }
         masks, quality = self.model.decode(self.taps, prompts)
         lone = not given and boxes is None and tokens.shape[1] == 1
         best = quality.argmax(1) if lone else np.zeros(n, int)
         chosen = masks[np.arange(n), best][:, None]
-        frame = F.interpolate(torch.from_numpy(chosen), (FRAME, FRAME), mode="bilinear")[
+        frame = F.interpolate(torch.from_numpy(chosen), (self.side, self.side), mode="bilinear")[
             :, :, : self.h, : self.w
         ]
         own = F.interpolate(frame, (self.height, self.width), mode="bilinear", antialias=False)
-        return (own[:, 0] > self.model.threshold).numpy(), quality[np.arange(n), best], chosen
+        return own[:, 0].numpy(), quality[np.arange(n), best], chosen
 
     def predict_region(self, boxes: Array) -> tuple[NDArray[np.bool_], Array]:
         """Masks `(N, H, W)` and quality `(N,)` of boxes, by the region decoder."""
+        logits, quality = self.region_logits(boxes)
+        return logits > self.model.threshold, quality
+
+    def region_logits(self, boxes: Array) -> tuple[Array, Array]:
+        """What :meth:`predict_region` thresholds, minus infinity outside the windows."""
         ratio = np.array([self.w / self.width, self.h / self.height] * 2, np.float32)
         framed = torch.from_numpy(np.asarray(boxes, np.float32) * ratio)
         windows, n = window_of(framed), len(framed)
@@ -173,7 +189,7 @@ class Picture:
         logits, quality = self.model.decode_region(self.taps, prompts)
         x = torch.arange(self.width, dtype=torch.float32) + 0.5
         y = torch.arange(self.height, dtype=torch.float32) + 0.5
-        found = np.zeros((n, self.height, self.width), bool)
+        found = np.full((n, self.height, self.width), -np.inf, np.float32)
         for i, window in enumerate(windows):
             low, size = window[:2], window[2:] - window[:2]
             u = (x * float(ratio[0]) - low[0]) / size[0] * 2 - 1
@@ -186,7 +202,7 @@ class Picture:
                 align_corners=False,
             )
             inside = (u.abs() <= 1)[None, :] & (v.abs() <= 1)[:, None]
-            found[i] = ((own[0, 0] > self.model.threshold) & inside).numpy()
+            found[i][inside.numpy()] = own[0, 0][inside].numpy()
         return found, quality[:, 0]
 
 

@@ -227,10 +227,15 @@ def export_bundle(model: Tiny, folder: str | Path, card: dict[str, Any] | None =
 
 
 def load_checkpoint(path: str | Path) -> tuple[Tiny, dict[str, Any]]:
-    """The averaged model of a checkpoint, and what else the checkpoint says (step, seed, …)."""
+    """The averaged model of a checkpoint, and what else the checkpoint says (step, seed, …).
+
+    A checkpoint of before there was a region decoder leaves that one untrained.
+    """
     state = torch.load(path, weights_only=True)
     model = Tiny()
-    model.load_state_dict(state.pop("ema"))
+    weights = state.pop("ema")
+    older = not any(key.startswith("decoder_roi.") for key in weights)
+    model.load_state_dict(weights, strict=not older)
     for key in ("model", "optimiser", "rng"):
         state.pop(key, None)
     return model.eval(), state
