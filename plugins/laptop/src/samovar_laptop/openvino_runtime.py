@@ -112,10 +112,10 @@ class OpenvinoGraph:
         self._compiled, self._path = compiled, path
         self._requests = threading.local()
         self.info = info
-        self.inputs = {p.get_any_name(): _shape(p) for p in compiled.inputs}
+        self.inputs = {_input_name(p): _shape(p) for p in compiled.inputs}
         self.outputs = {_output_name(p): _shape(p) for p in compiled.outputs}
         self._places = {name: place for place, name in enumerate(self.outputs)}
-        self.dtypes = {p.get_any_name(): p.element_type.to_dtype() for p in compiled.inputs}
+        self.dtypes = {_input_name(p): p.element_type.to_dtype() for p in compiled.inputs}
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
@@ -174,6 +174,11 @@ def _computes_in(compiled: ov.CompiledModel) -> str:
 def _shape(port: Any) -> tuple[int | None, ...]:
     """Dynamic axes as None."""
     return tuple(d.get_length() if d.is_static else None for d in port.partial_shape)
+
+
+def _input_name(port: Any) -> str:
+    """As the graph has it: a tensor that is cast to its own type has several names."""
+    return str(port.node.get_friendly_name())
 
 
 def _output_name(port: Any) -> str:
