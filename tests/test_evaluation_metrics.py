@@ -14,6 +14,7 @@ from samovar.evaluation.metrics import (
     iou_matrix,
     match,
     overlap,
+    surface_dice,
 )
 from samovar.masks import PixelMask
 
@@ -91,3 +92,43 @@ def test_auroc_is_the_chance_that_a_positive_scores_higher() -> None:
     assert auroc([1, 1, 1], [True, False, True]) == 0.5
     assert auroc([5, 1, 3, 2], [True, True, False, False]) == 0.5
     assert auroc([1.0, 2.0], [True, True]) is None
+
+
+def cube(low, high, shape=(20, 40, 40)):
+    full = np.zeros(shape, dtype=bool)
+    full[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
+    return PixelMask.of(full)
+
+
+def test_surface_dice_counts_millimetres_and_not_voxels():
+    true = cube((5, 10, 10), (15, 30, 30))
+    moved = cube((5, 13, 10), (15, 33, 30))  # 3 voxels along y
+    assert surface_dice(true, true, (1, 1, 1), 2.0) == 1
+    assert surface_dice(moved, true, (1, 0.5, 1), 2.0) == 1  # 1.5 mm
+    assert surface_dice(moved, true, (1, 2, 1), 2.0) < 0.95  # 6 mm
+    assert surface_dice(moved, true, (1, 2, 1), 6.0) == 1
+    nothing = cube((0, 0, 0), (0, 0, 0))
+    assert surface_dice(nothing, true, (1, 1, 1), 2.0) == 0
+    assert surface_dice(true, nothing, (1, 1, 1), 2.0) == 0
+    assert surface_dice(nothing, nothing, (1, 1, 1), 2.0) == 1
+
+
+def test_surface_dice_by_hand():
+    """Two lines of 8 pixels, 3 apart at their ends: the share of pixels within 1."""
+    a, b = cube((0, 0, 0), (1, 1, 8)), cube((0, 0, 3), (1, 1, 11))
+    assert surface_dice(a, b, (1, 1, 1), 1.0) == pytest.approx(12 / 16)
+
+
+@pytest.mark.slow
+def test_surface_dice_is_monais():
+    metrics = pytest.importorskip("monai.metrics")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for spacing in ((1, 1, 1), (3.0, 0.7, 0.9)):
+        pair = [ndimage.gaussian_filter(rng.normal(size=(14, 30, 28)), 2) > 0.02 for _ in range(2)]
+        wanted = metrics.compute_surface_dice(
+            *(torch.from_numpy(np.pad(m, 1)[None, None]) for m in pair), class_thresholds=[2.0],
+            include_background=True, spacing=list(spacing),
+        ).item()  # fmt: skip
+        found = surface_dice(*(PixelMask.of(m) for m in pair), spacing, 2.0)
+        assert found == pytest.approx(wanted, abs=1e-6)

@@ -1,10 +1,8 @@
 """Volumes: surface agreement in millimetres, and answers put back in order."""
 
 import numpy as np
-import pytest
 
-from samovar.evaluation import volumes
-from samovar.evaluation.volumes import answers_of, stretched, surface_dice
+from samovar.evaluation.volumes import answers_of, stretched
 from samovar.grid import Grid
 from samovar.image import ArrayImage
 from samovar.masks import PixelMask
@@ -15,26 +13,6 @@ def cube(shape, low, high) -> PixelMask:
     full = np.zeros(shape, dtype=bool)
     full[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
     return PixelMask.of(full)
-
-
-def test_surface_dice_counts_millimetres_and_not_voxels():
-    pytest.importorskip("monai")
-    true = cube((20, 40, 40), (5, 10, 10), (15, 30, 30))
-    moved = cube((20, 40, 40), (5, 13, 10), (15, 33, 30))  # 3 voxels along y
-    assert surface_dice(true, true, (1, 1, 1)) == 1
-    assert surface_dice(moved, true, (1, 0.5, 1)) == pytest.approx(1)  # 1.5 mm
-    assert surface_dice(moved, true, (1, 2, 1)) < 0.95  # 6 mm
-    nothing = PixelMask.of(np.zeros((20, 40, 40), dtype=bool))
-    assert surface_dice(nothing, true, (1, 1, 1)) == 0
-
-
-def test_without_monai_there_is_no_surface_dice(monkeypatch):
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(volumes, "import_module", missing)
-    true = cube((20, 40, 40), (5, 10, 10), (15, 30, 30))
-    assert surface_dice(true, true, (1, 1, 1)) is None
 
 
 def test_answers_come_in_the_order_of_the_questions():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import InputError
 from samovar.evaluation.asking import Asking
-from samovar.evaluation.metrics import boundary_iou, dice, iou
+from samovar.evaluation.metrics import boundary_iou, dice, iou, surface_dice
 from samovar.evaluation.references import References
 from samovar.evaluation.results import CaseResult, ObjectResult
 from samovar.evaluation.sets import Case, EvaluationSet
@@ -94,38 +93,9 @@ def stretched(image: Image) -> NDArray[np.float32]:
 def _measures(
     answer: PixelMask, target: Target, shape: tuple[int, ...], spacing: tuple[float, ...]
 ) -> dict[str, float]:
-    measured = {
+    return {
         "dice": dice(answer, target.mask),
         "iou": iou(answer, target.mask),
         "boundary_iou": boundary_iou(answer, target.mask, shape),
+        "nsd": surface_dice(answer, target.mask, spacing, NSD_MM),
     }
-    surface = surface_dice(answer, target.mask, spacing)
-    return measured if surface is None else {**measured, "nsd": surface}
-
-
-def surface_dice(
-    answer: PixelMask, true: PixelMask, spacing: tuple[float, ...], tolerance: float = NSD_MM
-) -> float | None:
-    """Normalised surface Dice at ``tolerance`` mm, by MONAI; None where MONAI is not installed.
-
-    ``spacing`` is in array order.
-    """
-    try:  # an extra: the host itself never depends on them
-        metrics, torch = import_module("monai.metrics"), import_module("torch")
-    except ImportError:
-        return None
-    if answer.empty:
-        return 0.0
-    region = true.region.union(answer.region)
-    pair = []
-    for mask in (answer, true):
-        block = np.zeros(region.shape, dtype=bool)
-        block[mask.region.within(region)] = mask.inside
-        pair.append(torch.from_numpy(np.pad(block, 1)[None, None]))
-    value = metrics.compute_surface_dice(
-        *pair,
-        class_thresholds=[tolerance],
-        include_background=True,
-        spacing=[float(s) for s in spacing],
-    )
-    return float(value.item())

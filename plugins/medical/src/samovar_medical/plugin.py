@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from samovar.hookspecs import hookimpl
-from samovar.specs import CommandSpec, FormatSpec, OptionSpec
+from samovar.specs import CommandSpec, FormatSpec
+from samovar_medical.input_specs import CHALLENGE, DICOM, NPZ
 from samovar_medical.output_specs import CODE, COMMANDS, OUTPUTS
 
 PLUGIN_API = (1, 0)
 
 _LICENCE = "Apache-2.0"
-
-DICOM_OPTIONS = (
-    OptionSpec("--series", "DICOM: series number, UID or description", metavar="WHICH"),
-    OptionSpec("--allow-gaps", "DICOM: interpolate missing or uneven slices", bool, False),
-    OptionSpec("--frame", "DICOM: frame of a cine loop, from 1", int, metavar="N"),
-)
 
 
 @hookimpl
@@ -78,27 +73,13 @@ def samovar_formats() -> list[FormatSpec]:
             domains=("volume",),
             code_licence=_LICENCE,
         ),
-        FormatSpec(
-            name="dicom",
-            target="samovar_medical.dicom:DicomFormat",
-            summary="DICOM series of CT, MR and PET as volumes; single radiographs and ultrasound",
-            suffixes=(".dcm", ".dicom", ".ima"),
-            reads=True,
-            domains=("volume",),
-            magic=(
-                (128, b"DICM"),
-                # without a preamble: group 8 (or its length) comes first
-                *((0, b"\x08\0" + element) for element in (b"\0\0", b"\x05\0", b"\x08\0")),
-            ),
-            folders=True,
-            options=DICOM_OPTIONS,
-            code_licence=_LICENCE,
-        ),
+        DICOM,
+        NPZ,
         *OUTPUTS,
     ]
 
 
 @hookimpl
 def samovar_commands() -> list[CommandSpec]:
-    """``convert`` and ``slicer-module``."""
-    return list(COMMANDS)
+    """``challenge``, ``convert`` and ``slicer-module``."""
+    return [CHALLENGE, *COMMANDS]
