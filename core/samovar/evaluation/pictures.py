@@ -68,7 +68,7 @@ def evaluate_picture(
     key = f"{where.name}/{case.stem}"
     shape = picture.shape[1:]
     prompts = [asking.first(t, key, shape) for t in targets]
-    answers, quality, steps = _ask(model, picture, targets, prompts, asking.clicks)
+    answers, quality, steps = ask(model, picture, targets, prompts, asking.clicks)
     objects = []
     for i, target in enumerate(targets):
         box = prompts[i].box or target.box
@@ -130,19 +130,22 @@ def measures(answer: PixelMask, true: PixelMask, shape: tuple[int, ...]) -> dict
     }
 
 
-def _ask(
+def ask(
     model: PictureModel,
     picture: NDArray[np.float32],
     targets: Sequence[Target],
     prompts: Sequence[Prompt],
     clicks: int,
 ) -> tuple[list[PixelMask], list[float], list[tuple[float, ...]]]:
-    """Final masks, their predicted quality, and the Dice after each step."""
+    """Asks for every object of a picture, then corrects each by ``clicks`` clicks.
+
+    Returns the final masks, their predicted quality, and the Dice after each step.
+    """
     embedding = model.encode([picture])[0]
     current = list(prompts)
     steps: list[tuple[float, ...]] = [()] * len(targets)
     for step in range(clicks + 1):
-        answers = _decode(model.decoder, embedding, current)
+        answers = decode_all(model.decoder, embedding, current)
         for i, target in enumerate(targets):
             steps[i] = (*steps[i], dice(answers.masks[i], target.mask))
         if step < clicks:
@@ -153,7 +156,8 @@ def _ask(
     return list(answers.masks), [float(q) for q in answers.quality], steps
 
 
-def _decode(decoder: Decoder, embedding: Embedding, prompts: Sequence[Prompt]) -> Masks:
+def decode_all(decoder: Decoder, embedding: Embedding, prompts: Sequence[Prompt]) -> Masks:
+    """Any number of prompts on one embedding, in bounded batches."""
     parts = [
         decoder.decode(embedding, Prompts(tuple(prompts[i : i + _TOGETHER])))
         for i in range(0, len(prompts), _TOGETHER)
