@@ -154,3 +154,77 @@ def result(items) -> dict[tuple[tuple[int, ...], tuple[int, ...]], list[bytes]]:
     for item in items:
         found.setdefault((item.region.start, item.region.stop), []).append(item.mask.tobytes())
     return {k: sorted(v) for k, v in found.items()}
+
+
+PLUGIN = '''
+import os
+import time
+
+from samovar import hookimpl
+from samovar.specs import DecoderSpec, EncoderSpec, PromptGeneratorSpec
+
+PLUGIN_API = (1, 0)
+SQUARE = (512, 512)
+
+
+@hookimpl
+def samovar_encoders():
+    return [EncoderSpec(
+        name="colours", target="samovar_colours:Encoder", decoder="colours", encode_size=SQUARE,
+        prompt_frame=SQUARE, normalisation={"kind": "none"}, weights_licence="Apache-2.0",
+        sha256="c0104", prompt_kinds=("box", "point"),
+    )]
+
+
+@hookimpl
+def samovar_decoders():
+    return [DecoderSpec(name="colours", target="samovar_colours:Decoder",
+                        prompt_kinds=("box", "point"), weights_licence="Apache-2.0")]
+
+
+@hookimpl
+def samovar_prompt_generators():
+    return [PromptGeneratorSpec(name="colours", target="samovar_colours:Generator")]
+
+
+class Encoder:
+    def encode(self, pictures):
+        return {"image_embeddings": pictures}
+
+
+def Decoder():
+    from scenes import ColourModel
+
+    class Reads(ColourModel):
+        def decode(self, embedding, prompts):
+            from samovar.embedding import Embedding
+
+            rows, columns = embedding.fit.picture
+            picture = embedding.arrays["image_embeddings"][:, :, :rows, :columns]
+            return super().decode(Embedding({"picture": picture}, embedding.fit, ""), prompts)
+
+        def mask_prompt(self, mask, embedding):
+            raise NotImplementedError
+
+    return Reads()
+
+
+def Generator():
+    from scenes import EveryColour
+
+    class Troubled(EveryColour):
+        """What COLOURS_… in the environment asks for: slowness, failure, sudden death."""
+
+        def propose(self, view, embedding, prior, context):
+            if not context.round:
+                time.sleep(float(os.environ.get("COLOURS_SLEEP", 0)))
+                if view.key == os.environ.get("COLOURS_FAIL"):
+                    raise RuntimeError("the tea is cold")
+                deadly = os.environ.get("COLOURS_KILL", "")
+                if deadly and not os.path.exists(deadly) and view.region.start[0] > 300:
+                    open(deadly, "w").close()
+                    os._exit(9)
+            return super().propose(view, embedding, prior, context)
+
+    return Troubled()
+'''

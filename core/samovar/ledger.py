@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,8 +18,6 @@ from samovar.errors import OutputError, SamovarError, UsageError
 
 SUFFIX = ".ledger"
 VERSION = 1
-COMMIT_S = 0.5
-"""Seconds between commits: at most this much finished work is lost when a run is killed."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -51,7 +48,6 @@ class Ledger:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._said = time.monotonic()
         try:
             self._db = sqlite3.connect("" if path is None else path, check_same_thread=False)
             self._db.execute(f"PRAGMA journal_mode={'OFF' if path is None else 'WAL'}")
@@ -160,11 +156,6 @@ class Ledger:
         self.close()
         remove_ledger(self.path)
 
-    def save(self) -> None:
-        """Make sure that what was put is on disk."""
-        with self._guarded():
-            self._db.commit()
-
     def close(self) -> None:
         """Save what there is and let go of the file; a full disk is no obstacle."""
         with suppress(sqlite3.Error):
@@ -191,10 +182,7 @@ class Ledger:
     def _write(self, sql: str, values: tuple[Any, ...]) -> None:
         with self._guarded():
             self._db.execute(sql, values)
-            now = time.monotonic()
-            if now - self._said > COMMIT_S:
-                self._db.commit()
-                self._said = now
+            self._db.commit()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

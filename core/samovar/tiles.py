@@ -121,7 +121,6 @@ def run_tiles(job: Job, run: TileRun, taker: Taker) -> list[Failed]:
                 job.progress(Progress(step.position + 1, total, step.view.key))
         joiner.finish()
         queue.judge()
-        spool.save()
     if job.progress is not None:
         job.progress(Progress(total, total))
     return queue.failed
