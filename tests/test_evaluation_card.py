@@ -21,6 +21,13 @@ FACTS = {
     "encode_size": [512, 512],
     "licence": {"code": "Apache-2.0", "weights": "CC-BY-SA-4.0"},
     "intended_use": "For tests.",
+    "validation": {
+        "protocol": "as told",
+        "by_input": [
+            {"side": 288, "encoder_gmac": 0.457, "decoder_roi": {"medical": 0.7, "x_y": 0.61}},
+            {"side": 512, "encoder_gmac": 1.444, "decoder_roi": {"medical": 0.8, "x_y": 0.72}},
+        ],
+    },
     "provenance": {
         "steps": 7,
         "minutes": 90,
@@ -111,3 +118,9 @@ def test_sample_data_are_found_where_the_variable_says(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "MANIFEST.json").write_text("{}")
     assert shared_manifest() == tmp_path / "data" / "MANIFEST.json"
+
+
+def test_card_tells_what_a_smaller_input_costs(figures) -> None:
+    text = card_page(FACTS, RUNNING, figures, "")
+    assert "| 288² | 0.46 | 0.700 | 0.610 |" in text and "decoder_roi, x y" in text
+    assert "What a smaller input costs" not in card_page({}, RUNNING, figures, "")

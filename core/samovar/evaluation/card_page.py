@@ -42,6 +42,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _instances(figures),
             _doubt(figures),
             _prompts(figures.get("prompts", {}), figures.get("prompt_limit", 0)),
+            _by_input(facts.get("validation", {})),
             _weak(figures),
             _training(facts, curves),
             _data(figures["data"], facts.get("provenance", {}).get("data", [])),
@@ -168,6 +169,29 @@ def _prompts(prompts: Row, limit: int) -> str:
     for name, row in prompts.items():
         cells = [_steps(row[d]) for d in (*domains, "all")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _by_input(validation: Row) -> str:
+    """Dice by the size of the encoder's input, as the bundle's maker measured it."""
+    rows = validation.get("by_input", [])
+    if not rows:
+        return ""
+    decoders = [k for k, v in rows[0].items() if isinstance(v, dict)]
+    columns = [(d, domain) for d in decoders for domain in rows[0][d]]
+    lines = [
+        "## What a smaller input costs",
+        "",
+        f"Dice, the same weights at other input sizes. {validation.get('protocol', '')}.",
+        "",
+        "| input | encoder, GMAC | "
+        + " | ".join(f"{d}, {domain.replace('_', ' ')}" for d, domain in columns)
+        + " |",
+        "|---|---:|" + "---:|" * len(columns),
+    ]
+    for row in rows:
+        cells = [f"{row[d][domain]:.3f}" for d, domain in columns]
+        lines.append(f"| {row['side']}² | {row['encoder_gmac']:.2f} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
