@@ -79,10 +79,12 @@ class _Search:
         self.wanted: set[str] = set()
         self.same: dict[str, str] = {}
         self.left: dict[str, str] = {}
+        self.chosen: dict[str, Any] = {}
+        self.rooted: dict[str, bool] = {}
 
     def run(self, further: Iterable[str]) -> Places:
         weighted = [n for n in self.graph.nodes if n.op_type in (*WEIGHTED, "ConvTranspose")]
-        chosen = {n.name: n for n in weighted if self.worth_it(n)}
+        self.chosen = chosen = {n.name: n for n in weighted if self.worth_it(n)}
         for node in chosen.values():
             self.want(node.input[0])
         for node in chosen.values():
@@ -134,16 +136,39 @@ class _Search:
                 self.want(source)
                 return
             node = maker
-        if node is None:
+        if node is None or not self.comes_of_weights(str(node.output[0])):
             return
-        if node.op_type in JOINS and not any(i in self.graph.constants for i in node.input):
-            for name in node.input:
-                self.want(name)
+        if node.op_type in JOINS:
+            if not any(i in self.graph.constants for i in node.input):
+                for name in node.input:
+                    self.want(name)
         elif node.op_type in CURVES:
             self.want(node.input[0])
         elif node.op_type in MOVES or _nearest(node):
             self.same[tensor] = node.input[0]
             self.want(node.input[0])
+
+    def comes_of_weights(self, tensor: str) -> bool:
+        """Whether a weighted node stands behind a tensor, with nothing but what fuses between.
+
+        Elsewhere (coordinates, sums of graph inputs) rounding would cost and gain nothing.
+        """
+        if tensor not in self.rooted:
+            node = self.graph.producer.get(tensor)
+            found = False
+            if node is not None and node.op_type in (
+                *ACTIVATIONS,
+                *CURVES,
+                *MOVES,
+                *JOINS,
+                "Resize",
+            ):
+                ways = [self.comes_of_weights(i) for i in node.input if i]
+                found = all(ways) if node.op_type == "Mul" else any(ways)
+            elif node is not None:
+                found = node.name in self.chosen
+            self.rooted[tensor] = found
+        return self.rooted[tensor]
 
     def after_activation(self, node: Any) -> str:
         """What a node returns, after the ReLU that alone reads it."""
