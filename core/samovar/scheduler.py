@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import threading
 import zipfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -75,11 +75,39 @@ def dask_crew(address: str, job: Job, recipe: Recipe) -> Crew:
     kit = pack(job, recipe)
 
     def crew(steps: Iterable[Step]) -> Generator[Look, None, None]:
-        with _client(dask, address, recipe) as client:
+        with _client(dask, address) as client:
             client.register_plugin(_plugin(dask, kit), name=f"samovar-{kit.id}")
             yield from _results(dask, client, kit.id, iter(steps))
 
     return crew
+
+
+def spread_calls(
+    address: str, function: Callable[[Any], Any], calls: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """``function`` of every value on the workers; answers, or what went wrong, as they come.
+
+    Args:
+        function: importable where the workers are; values are pickled.
+        calls: by the names that come back.
+
+    Raises:
+        DependencyError: dask.distributed is not installed.
+        UsageError: nobody answers at the address.
+    """
+    dask = _distributed()
+    with _client(dask, address) as client:
+        names = {client.submit(function, value, pure=False): name for name, value in calls.items()}
+        try:
+            for future in dask.as_completed(list(names)):
+                try:
+                    answer = future.result()
+                except Exception as error:
+                    answer = PluginError(one_line(error))
+                yield names[future], answer
+        finally:
+            for future in names:
+                future.cancel()
 
 
 def pack(job: Job, recipe: Recipe) -> Kit:
@@ -137,7 +165,7 @@ def unpack(kit: Kit, threads: int | None = 1) -> Job:
 
 def _results(dask: Any, client: Any, kit: str, steps: Iterator[Step]) -> Iterator[Look]:
     """Submit a few tiles ahead, yield what comes back, submit the next."""
-    running = dask.as_completed()
+    running = dask.as_completed(loop=client.loop)
     under_way: dict[str, str] = {}
 
     def submit() -> None:
@@ -215,7 +243,7 @@ def _plugin(dask: Any, kit: Kit) -> Any:
 
 
 @contextmanager
-def _client(dask: Any, address: str, recipe: Recipe) -> Iterator[Any]:
+def _client(dask: Any, address: str) -> Iterator[Any]:
     with ExitStack() as stack:
         if address.startswith("local:"):
             count = address.removeprefix("local:")

@@ -1,0 +1,143 @@
+"""Tiles on dask.distributed: the same result, workers that die, workers that differ."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samovar import api
+from samovar.errors import DependencyError, UsageError
+from samovar.image import ArrayImage
+from samovar.job import Recipe
+from samovar.lattice import Tiling
+from samovar.scheduler import Kit, _zipped, dask_crew, pack, unpack
+from samovar.tiles import Kept, TileRun, run_tiles
+from scenes import PLUGIN, shapes
+from test_cli_tiles import write_scene
+
+pytest.importorskip("rasterio")
+TESTS = Path(__file__).resolve().parent
+
+
+@pytest.fixture
+def raster(tmp_path):
+    labels = shapes(np.random.default_rng(9), 1300, 1000, 150, 60)
+    return write_scene(tmp_path / "scene.tif", labels)
+
+
+@pytest.fixture
+def ready(site, raster):
+    """Job and recipe of a run with the oracle."""
+    site.install("samovar-colours", PLUGIN)
+    with (
+        api.open(raster) as image,
+        api.prepared(image, model="colours", auto="colours", modality="rgb") as (job, _, recipe),
+    ):
+        yield job, recipe
+
+
+@pytest.fixture
+def workers_see(site, monkeypatch):
+    """Processes that are started from here find the made-up distribution."""
+    paths = [str(site.folder), str(TESTS), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in paths if p))
+
+
+def found(job, **fields) -> list:
+    kept = Kept()
+    failed = run_tiles(job, TileRun(**fields), kept)
+    assert failed == []
+    return [(o.id, o.key, o.region, o.bits, o.score) for o in kept.items(None)]
+
+
+def test_a_kit_makes_the_same_job_elsewhere(ready):
+    job, recipe = ready
+    kit = pack(job, recipe)
+    there = unpack(kit)
+    assert there.image.grid == job.image.grid
+    assert there.intensity == job.intensity
+    assert kit.id == pack(job, recipe).id
+    assert found(there) == found(job)
+
+
+def test_other_weights_and_another_runtime_are_refused(ready):
+    job, recipe = ready
+    kit = pack(job, recipe)
+    with pytest.raises(UsageError, match="other weights"):
+        unpack(Kit(kit.opened, kit.intensity, None, recipe, "other", kit.runtime))
+    runtime = {**kit.runtime, "instruction_set": "abacus"}
+    with pytest.raises(UsageError, match=r"begun with .*abacus"):
+        unpack(Kit(kit.opened, kit.intensity, None, recipe, kit.weights_hash, runtime))
+
+
+def test_what_cannot_be_had_elsewhere_is_refused(ready):
+    job, recipe = ready
+    with pytest.raises(UsageError, match="by name or path"):
+        pack(job, Recipe("", {}))
+    image = ArrayImage(np.zeros((9, 9), np.uint8))
+    with pytest.raises(UsageError, match="by name or path"):
+        pack(type(job)(image, job.model, job.intensity, None, job.generator), recipe)
+
+
+def test_a_bundle_travels_as_bytes_that_do_not_change(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "graph.onnx").write_bytes(b"graph")
+    (tmp_path / "bundle.json").write_text("{}")
+    first = _zipped(tmp_path)
+    os.utime(tmp_path / "bundle.json", (0, 0))
+    assert _zipped(tmp_path) == first
+
+
+def test_without_dask_the_message_says_what_to_install(ready, monkeypatch):
+    def absent(name: str):
+        raise ImportError(name)
+
+    monkeypatch.setattr("samovar.scheduler.import_module", absent)
+    with pytest.raises(DependencyError, match=r"samovar\[dask\]"):
+        dask_crew("local:2", *ready)
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:x", "somewhere"])
+def test_addresses_that_are_none_are_refused(ready, address):
+    pytest.importorskip("distributed")
+    with pytest.raises(UsageError, match="local:N"):
+        list(dask_crew(address, *ready)(iter([])))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(ready, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("samovar.scheduler.WAIT_S", 0.5)
+    with pytest.raises(UsageError, match="nobody answers"):
+        list(dask_crew("tcp://127.0.0.1:9", *ready)(iter([])))
+
+
+@pytest.mark.slow
+def test_processes_of_dask_give_the_same_result(ready, workers_see):
+    pytest.importorskip("distributed")
+    job, recipe = ready
+    here = found(job, tiling=Tiling())
+    assert len(here) > 20
+    assert found(job, crew=dask_crew("local:2", job, recipe)) == here
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_in_the_middle_is_survived(ready, workers_see, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    job, recipe = ready
+    here = found(job)
+    mark = tmp_path / "killed"
+    monkeypatch.setenv("COLOURS_KILL", str(mark))
+    assert found(job, crew=dask_crew("local:2", job, recipe)) == here
+    assert mark.exists()
+
+
+@pytest.mark.slow
+def test_the_command_runs_on_workers(samovar, site, raster, workers_see, tmp_path):
+    pytest.importorskip("distributed")
+    site.install("samovar-colours", PLUGIN)
+    common = ("segment", raster, "--model", "colours", "--auto", "colours", "--modality", "rgb")
+    assert samovar(*common, "-o", tmp_path / "one.geojsonl").code == 0
+    ran = samovar(*common, "-o", tmp_path / "two.geojsonl", "--scheduler", "local:2")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "one.geojsonl").read_bytes() == (tmp_path / "two.geojsonl").read_bytes()
