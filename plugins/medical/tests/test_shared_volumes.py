@@ -82,9 +82,6 @@ def test_organs_are_named_by_the_file(shared_data):
         ("volumes/sct_testing_data/dmri/dmri.nii.gz", "40×42×5×7"),
         ("volumes/sct_testing_data/mt/warp_t22mt1.nii.gz", "40×40×5×1×3"),
         ("volumes/totalsegmentator_ref/spine_report/example_ct_report/spine_report.nii.gz", "RGB"),
-        ("volumes/lungmask_test/0.dcm", "dcm2niix"),
-        ("volumes/lungmask_test", "dcm2niix"),
-        ("dicom/highdicom_test/ct_image.dcm", "dcm2niix"),
     ],
 )
 def test_what_is_refused(shared_data, name, word):
