@@ -99,7 +99,7 @@ def spread_calls(
     with _client(dask, address) as client:
         names = {client.submit(function, value, pure=False): name for name, value in calls.items()}
         try:
-            for future in dask.as_completed(list(names)):
+            for future in dask.as_completed(list(names), loop=client.loop):
                 try:
                     answer = future.result()
                 except Exception as error:

@@ -17,6 +17,7 @@ from samovar.cli.segment_request import Request, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.cli.signatures import extended, shared_options
 from samovar.cli.tile_options import TileOptions
+from samovar.errors import UsageError
 from samovar.lattice import LARGEST
 from samovar.plugins import Registry
 from samovar.specs import PromptGeneratorSpec
@@ -24,6 +25,7 @@ from samovar.specs import PromptGeneratorSpec
 Strings = list[str] | None
 TILES = "Rasters and pictures"
 _VOLUMES = "Volumes"
+_BATCHES = "Many studies"
 
 
 def attach(app: typer.Typer, found: Registry) -> None:
@@ -52,7 +54,14 @@ image's own space; the suffix of OUT decides the format."""
 
 
 def segment(
-    input: Annotated[str, typer.Argument(metavar="INPUT", help="Image file, folder or URL.")],
+    inputs: Annotated[
+        Strings,
+        typer.Argument(
+            metavar="INPUT…",
+            help="Image file, folder or URL; several with --out-dir.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Strings,
         typer.Option("-o", "--output", metavar="OUT", help="File for the objects; repeatable."),
@@ -185,39 +194,68 @@ def segment(
     split_labels: Annotated[
         bool, typer.Option("--split-labels", help="One file an object: OUT_NAME.nii.gz …")
     ] = False,
+    out_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--out-dir",
+            metavar="DIR",
+            help="Many studies: a folder for all that is found; -o and --preview are names in it, "
+            "with {name} or {number} for the study's.",
+            rich_help_panel=_BATCHES,
+        ),
+    ] = None,
+    jobs: Annotated[
+        str | None,
+        typer.Option(
+            "--jobs",
+            metavar="TABLE",
+            help="Many studies, one a row of a CSV: column input, and any of name, prompts, box, "
+            "point, auto, modality, output, series …",
+            rich_help_panel=_BATCHES,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", help="Tiles looked at at a time; default: 1.",
+            "--workers",
+            metavar="N",
+            help="Tiles looked at at a time; default: 1.",
             rich_help_panel=TILES,
         ),
     ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="tcp://HOST:PORT|local:N",
-            help="Look at tiles on the workers of dask.distributed.", rich_help_panel=TILES,
+            "--scheduler",
+            metavar="tcp://HOST:PORT|local:N",
+            help="Look at tiles, or at the studies of a batch, on the workers of dask.distributed.",
+            rich_help_panel=TILES,
         ),
     ] = None,
     max_object_size: Annotated[
         int,
         typer.Option(
-            "--max-object-size", metavar="PX", rich_help_panel=TILES,
+            "--max-object-size",
+            metavar="PX",
+            rich_help_panel=TILES,
             help="Up to this size an object is seen whole by one tile; larger ones are joined.",
         ),
     ] = LARGEST,
     semantic: Annotated[
         bool,
         typer.Option(
-            "--semantic", rich_help_panel=TILES,
+            "--semantic",
+            rich_help_panel=TILES,
             help="Classes instead of instances: objects of a class that touch are one.",
         ),
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", rich_help_panel=TILES,
-            help="Go on with a run that was interrupted, or begin one; one that is finished stays.",
+            "--resume",
+            rich_help_panel=TILES,
+            help="Go on with a run or a batch that was interrupted, or begin one; what is "
+            "finished stays.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -250,13 +288,17 @@ def segment(
     **plugin_options: Any,
 ) -> int:
     """See ``samovar segment --help``."""
-    return run_segment(
-        Request(
-            input, output or [], model, box or [], point or [], world, prompts, auto, modality,
-            window or [], runtime, precision, threads, device, region_decode,
-            Following(axis, extent, anchor, consensus), extend,  # type: ignore[arg-type]
-            split_labels, accept_license or [],
-            preview, manifest, reader, json, quiet, plugin_options,
-            TileOptions(workers, scheduler, max_object_size, semantic, resume, overwrite),
-        )
+    if not inputs and jobs is None:
+        raise UsageError("nothing to segment: give an image, or --jobs TABLE")
+    request = Request(
+        inputs[0] if inputs else "", output or [], model, box or [], point or [], world, prompts,
+        auto, modality, window or [], runtime, precision, threads, device, region_decode,
+        Following(axis, extent, anchor, consensus), extend,  # type: ignore[arg-type]
+        split_labels, accept_license or [], preview, manifest, reader, json, quiet, plugin_options,
+        TileOptions(workers, scheduler, max_object_size, semantic, resume, overwrite),
     )  # fmt: skip
+    if jobs is None and out_dir is None and len(inputs or ()) == 1:
+        return run_segment(request)
+    from samovar.cli.segment_batch import BatchRequest, run_batch
+
+    return run_batch(BatchRequest(inputs or (), jobs, out_dir, request))

@@ -28,7 +28,8 @@ class Request:
 
     input: str
     outputs: Sequence[str]
-    model: str
+    model: Any
+    """A name, a folder, or a loaded model."""
     boxes: Sequence[str]
     points: Sequence[str]
     world: str | None
