@@ -145,17 +145,21 @@ def _without_prefixes(state: State, prefixes: Sequence[str]) -> State:
 def merge(states: Sequence[State], wanted: Mapping[str, Tensor]) -> State:
     """Several files' tensors in one; an encoder's own file may lack the ``image_encoder.`` prefix.
 
-    Of a key in two files the first that has the right shape counts; keys under a part that an
-    earlier file filled (``image_encoder``) are dropped.
+    Of a key in two files the first counts; keys under a part (``image_encoder``) that earlier files
+    filled are dropped.
     """
     merged: State = {}
     for state in states:
         prefixed = {f"image_encoder.{key}": value for key, value in state.items()}
         state = max((state, prefixed), key=lambda s: len(s.keys() & wanted.keys()))
-        filled = {key.split(".")[0] for key in merged}
+        open_parts = {
+            key.split(".")[0] for key in wanted if key not in merged and not IGNORED.search(key)
+        }
+        started = {key.split(".")[0] for key in merged}
         for key, value in state.items():
-            if key.split(".")[0] not in filled:
-                merged[key] = value
+            part = key.split(".")[0]
+            if part in open_parts or part not in started:
+                merged.setdefault(key, value)
     return merged
 
 
@@ -211,7 +215,7 @@ def fill_from_files(
         CheckpointError: a file that cannot be read, or is not this model; missing, unexpected and
             misshapen keys are listed, and the models that it does fit are named.
     """
-    states = [read_state(path, record) for path in paths]
+    states = [record.renamed(read_state(path, record)) for path in paths]
     wanted = module.state_dict()
     state = merge(states, wanted) if len(states) > 1 else dict(states[0])
     missing, unexpected, misshapen = mismatch(state, wanted, record.optional_keys)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownModel
 from .rules import (
@@ -23,6 +23,8 @@ from .rules import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .model import PromptableModel
 
 
@@ -55,6 +57,8 @@ class ModelRecord:
     """Keys under which a checkpoint may hold its state dict; the first that is there counts."""
     prefixes: tuple[str, ...] = ("module.",)
     """Cut off the front of every key when all keys have it."""
+    renaming: str = ""
+    """``"module:function"`` that brings the keys and shapes of a file to those of the module."""
     optional_keys: tuple[str, ...] = ()
     """Beginnings of keys that a checkpoint may lack or have too many."""
     modalities: tuple[str, ...] = ("rgb",)
@@ -85,8 +89,16 @@ class ModelRecord:
 
     def build(self) -> PromptableModel:
         """The torch module, randomly initialised, in train mode."""
-        module, function = self.builder.split(":")
-        return getattr(importlib.import_module(module), function)()
+        return _named(self.builder)()
+
+    def renamed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One file's tensors under the module's keys."""
+        return _named(self.renaming)(state) if self.renaming else state
+
+
+def _named(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
 
 
 SAM_PAPER = "Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643"
@@ -129,7 +141,7 @@ _LITE_MEDSAM = ModelRecord(
     checkpoints=("lite_medsam.pth",),
     wrappers=("model",),
     modalities=_MEDICAL,
-    homepage="https://github.com/bowang-lab/MedSAM",
+    homepage="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
     parity="lite_medsam",
 )
 
@@ -301,6 +313,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         normalise=_MINMAX,
         frame=PromptFrame(1024, "stretch", kinds=("box",)),
         output=Output(via_frame=False, selection="first-token"),
+        weights_licence="CC-BY-4.0",
         checkpoints=("medsam_vit_b.pth",),
         modalities=_MEDICAL,
         homepage="https://github.com/bowang-lab/MedSAM",
@@ -435,6 +448,7 @@ _RECORDS: tuple[ModelRecord, ...] = (
         code_licence="MIT",
         weights_licence="MIT",
         checkpoints=("epoch_159.pth", "sam_vit_b_01ec64.pth"),
+        renaming=_HERE + "samed:from_official",
         modalities=("ct",),
         homepage="https://github.com/hitachinsk/SAMed",
         parity="samed_vit_b",

@@ -16,6 +16,8 @@ from samovar.naming import did_you_mean
 from samovar.plugins import registry
 from samovar.specs import EncoderSpec, SourceSpec
 
+from .registry import record
+
 DISTRIBUTION = "samovar-encoders"
 FILE_NAME = "sources.toml"
 
@@ -84,12 +86,23 @@ def own_offers() -> tuple[Offer, ...]:
 
 
 def read_offers(tables: Mapping[str, Mapping[str, Any]]) -> tuple[Offer, ...]:
-    """Offers from the parsed table, one a model; unknown fields are an error (TypeError)."""
+    """Offers from the parsed table, one a model of the registry; unknown fields are an error."""
     found = []
     for name, fields in tables.items():
-        rest = {k: v for k, v in fields.items() if k != "files"}
-        sources = tuple(SourceSpec(**file) for file in fields["files"])
-        found.append(Offer(name, DISTRIBUTION, sources, **rest))
+        (files,) = fields.values()
+        sources = tuple(SourceSpec(**file) for file in files)
+        known = record(name)
+        found.append(
+            Offer(
+                name,
+                DISTRIBUTION,
+                sources,
+                known.code_licence,
+                known.weights_licence,
+                known.citation,
+                known.homepage,
+            )
+        )
     return tuple(found)
 
 
