@@ -105,7 +105,7 @@ def test_nothing_is_unpickled(tmp_path, capsys, name):
         ({"boxes": BOX}, "has no array 'imgs'"),
         ({"imgs": VOLUME.astype(np.int16)}, "its imgs are int16 of 5×9×8"),
         ({"imgs": VOLUME[0, 0]}, "have to be uint8"),
-        ({"imgs": VOLUME[:0]}, "empty"),
+        ({"imgs": VOLUME[:0]}, "imgs are uint8 of 0×9×8"),
         ({"imgs": VOLUME, "boxes": np.ones((2, 5))}, "boxes are 2×5"),
         ({"imgs": VOLUME, "boxes": [[0, 0, 0, 1, 1, np.nan]]}, "n×4 or n×6 numbers"),
         ({"imgs": VOLUME, "boxes": [["a"] * 6]}, "n×4 or n×6 numbers"),
@@ -138,8 +138,10 @@ def test_a_header_that_lies_takes_no_memory(tmp_path):
 
 
 def test_no_boxes(tmp_path):
-    with pytest.raises(InputError, match="has no boxes"):
-        read_case(saved(tmp_path / "3DBox.npz", imgs=VOLUME)).prompts("inclusive")
+    for arrays in ({}, {"boxes": np.zeros((0, 6))}, {"boxes": []}):
+        case = read_case(saved(tmp_path / "3DBox.npz", imgs=VOLUME, **arrays))
+        with pytest.raises(InputError, match="has no boxes"):
+            case.prompts("inclusive")
 
 
 @pytest.mark.parametrize(

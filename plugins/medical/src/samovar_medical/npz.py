@@ -79,7 +79,7 @@ class Case:
         Raises:
             InputError: no boxes, or boxes that are not numbers.
         """
-        if self.boxes is None or not len(self.boxes):
+        if self.boxes is None:
             raise InputError(f"{self.path}: has no boxes: nothing says what to look for")
         half = self.boxes.shape[1] // 2
         high = np.ones(half)
@@ -174,6 +174,8 @@ def _array(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
                 f"{path}: {member} holds Python objects, which would have to be unpickled: save "
                 "it as plain arrays"
             )
+        if not math.prod(shape):
+            return np.empty(shape, dtype)
         promised = require_plausible(str(path), shape, dtype.itemsize) if shape else dtype.itemsize
         if promised > info.file_size - start:
             raise InputError(f"{path}: {member} is truncated: copy or export it again")
@@ -196,7 +198,7 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def _boxes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
-    if "boxes" not in arrays:
+    if "boxes" not in arrays or not arrays["boxes"].size:
         return None
     boxes = np.atleast_2d(np.asarray(arrays["boxes"]))
     good = boxes.ndim == 2 and boxes.shape[1] in (4, 6) and boxes.dtype.kind in "uif"
