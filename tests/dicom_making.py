@@ -43,6 +43,7 @@ def plant_patient(header: Dataset) -> None:
     header.InstitutionName = "Wexfordhospital"
     header.ReferringPhysicianName = header.OperatorsName = "Thornquist^Ada"
     header.PatientSex, header.PatientAge = "F", "084Y"
+    header.ResponsiblePersonRole = "GUARDIAN"
     header.StudyDescription = f"Follow-up of {SURNAME}"
     header.ImageComments = header.PatientComments = f"{GIVEN} {SURNAME}, {NUMBER}"
     header.DeviceSerialNumber = NUMBER

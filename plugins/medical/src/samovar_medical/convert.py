@@ -27,7 +27,6 @@ from samovar_medical.label_origin import recorded_origin, stated_origin
 from samovar_medical.same_voxels import same_voxels
 from samovar_medical.volume import warn
 
-
 _DICOM = {"seg", "seg-labelmap", "rtstruct"}
 """Formats that say who made an object."""
 

@@ -24,12 +24,14 @@ def outlines(mask: NDArray[np.bool_]) -> list[Ring]:
     Parts that touch at a corner only are parts of their own. A hole is joined to what surrounds
     it by a keyhole: a channel without width, a quarter of a pixel off the centres of its row.
     """
-    outer, holes = [], []
-    for ring in _trace(mask):
-        (outer if _area(ring) > 0 else holes).append(ring)
-    for hole in sorted(holes, key=lambda ring: min(x for x, _ in ring)):
-        _join(outer, hole)
-    return outer
+    rings = _trace(mask)
+    holes = [n for n, ring in enumerate(rings) if _area(ring) < 0]
+    if holes:
+        for n in holes:
+            rings[n] = _from_leftmost_edge(rings[n])
+        _join(mask, rings, holes)
+    gone = set(holes)
+    return [ring for n, ring in enumerate(rings) if n not in gone]
 
 
 def _trace(mask: NDArray[np.bool_]) -> list[Ring]:
@@ -97,25 +99,42 @@ def _area(ring: Ring) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0
 
 
-def _join(outer: list[Ring], hole: Ring) -> None:
-    """Connect a hole to the ring at its left by a channel in the row of its leftmost edge."""
-    at = min(range(len(hole)), key=lambda i: (hole[i][0] + hole[(i + 1) % len(hole)][0], i))
-    (x, y0), (_, y1) = hole[at], hole[(at + 1) % len(hole)]
-    y = min(y0, y1) + 0.25
-    best, where = -np.inf, None
-    for number, ring in enumerate(outer):
-        points = np.array(ring)
-        after = np.roll(points, -1, axis=0)
-        low, high = np.minimum(points[:, 1], after[:, 1]), np.maximum(points[:, 1], after[:, 1])
-        crossed = (low < y) & (high > y) & (points[:, 0] < x)
-        if crossed.any():
-            edge = int(np.argmax(np.where(crossed, points[:, 0], -np.inf)))
-            if points[edge, 0] > best:
-                best, where = float(points[edge, 0]), (number, edge)
-    assert where is not None, "a hole lies inside an outline"
-    number, edge = where
-    turned = [*hole[at + 1 :], *hole[: at + 1]]
-    ring = outer[number]
-    outer[number] = [
-        *ring[: edge + 1], (best, y), (x, y), *turned, (x, y), (best, y), *ring[edge + 1 :],
-    ]  # fmt: skip
+def _from_leftmost_edge(ring: Ring) -> Ring:
+    """The same ring, closed by its leftmost edge; of a hole that edge goes down."""
+    at = min(range(len(ring)), key=lambda i: (ring[i][0] + ring[(i + 1) % len(ring)][0], i))
+    return [*ring[at + 1 :], *ring[: at + 1]]
+
+
+def _join(mask: NDArray[np.bool_], rings: list[Ring], holes: Sequence[int]) -> None:
+    """Put every hole into the ring that a channel to its left meets first; in place."""
+    owners = _left_sides(rings)
+    cuts: dict[tuple[int, int], list[tuple[float, float, int]]] = {}
+    for n in holes:
+        # the channel runs in the uppermost row of the edge
+        x, top = rings[n][-1]
+        row = round(top + 0.5)
+        outside = np.flatnonzero(~mask[row, : round(x + 0.5)])
+        meets = (int(outside[-1]) if outside.size else -1) + 0.5
+        cuts.setdefault(owners[meets, row], []).append((top + 0.25, meets, n))
+    # from right to left: what is joined to a hole lies to its right and is in it by then
+    waiting = {n for n, _ in cuts}
+    for n in sorted(waiting, key=lambda n: -min(x for x, _ in rings[n])):
+        ring: Ring = []
+        for i, corner in enumerate(rings[n]):
+            ring.append(corner)
+            for y, meets, hole in sorted(cuts.get((n, i), ()), reverse=True):
+                x = rings[hole][-1][0]
+                ring += [(meets, y), (x, y), *rings[hole], (x, y), (meets, y)]
+        rings[n] = ring
+
+
+def _left_sides(rings: Sequence[Ring]) -> dict[tuple[float, int], tuple[int, int]]:
+    """Where the object begins: x and row of each such pixel edge → its ring and the side there."""
+    found = {}
+    for n, ring in enumerate(rings):
+        for i, (x, y) in enumerate(ring):
+            above = ring[(i + 1) % len(ring)][1]
+            # the object lies at the right hand of a side that goes up
+            for row in range(round(above + 0.5), round(y + 0.5)):
+                found[x, row] = (n, i)
+    return found
