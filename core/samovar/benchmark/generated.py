@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import zlib
 from importlib import import_module, metadata
 from typing import Any
@@ -20,6 +21,7 @@ from samovar.architectures import build_architecture
 from samovar.bundle import Bundle
 from samovar.errors import DependencyError, SamovarError
 from samovar.folders import as_file_name, cache_folder
+from samovar.plugins import registry
 from samovar.protocols import Architecture
 from samovar.specs import EncoderSpec
 
@@ -100,8 +102,23 @@ def generated_bundle(spec: EncoderSpec) -> Bundle:
         ) from error
 
 
+def main(names: list[str]) -> int:
+    """``python -m samovar.benchmark.generated NAME``: makes the bundle and prints its folder."""
+    try:
+        for name in names:
+            sys.stdout.write(f"{generated_bundle(registry().find('encoder', name)).folder}\n")
+    except SamovarError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
 def _version(spec: EncoderSpec) -> str:
     try:
         return metadata.version(spec.distribution)
     except metadata.PackageNotFoundError:
         return "0"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from samovar.benchmark.family_command import FAMILY_COMMAND
 from samovar.evaluation.command import EVAL_COMMAND
 from samovar.hookspecs import hookimpl
 from samovar.specs import CommandSpec, FormatSpec, OptionSpec
@@ -29,7 +30,7 @@ _RUNTIMES = CommandSpec(
 
 @hookimpl
 def samovar_commands() -> list[CommandSpec]:
-    return [EVAL_COMMAND, _RUNTIMES]
+    return [EVAL_COMMAND, FAMILY_COMMAND, _RUNTIMES]
 
 
 @hookimpl

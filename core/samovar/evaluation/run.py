@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from samovar.errors import SamovarError, UsageError
 from samovar.evaluation.asking import Asking
@@ -18,6 +18,7 @@ from samovar.evaluation.volumes import answers_of, evaluate_volume
 from samovar.options import split_selector, typed_options
 from samovar.plugins import registry
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """Called with the set's name, cases done and cases to do."""
 
@@ -169,7 +170,7 @@ def find_generator(selector: str) -> tuple[str, dict[str, Any]]:
     return spec.canonical, typed_options(spec, given)
 
 
-def spread(cases: list[Case], limit: int) -> list[Case]:
+def spread(cases: list[T], limit: int) -> list[T]:
     """At most ``limit`` cases, evenly spread; all of them when it is 0."""
     if limit <= 0 or len(cases) <= limit:
         return cases
