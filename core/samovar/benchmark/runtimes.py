@@ -117,7 +117,10 @@ def _table(isa: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     runtimes = sorted({name for row in rows for name in row["encoder"] if name != "torch"})
     if CAPS[isa]:
         runtimes = [name for name in runtimes if name not in UNCAPPED]
-        left = "ONNX Runtime asks the processor itself and cannot be capped, so it is not here."
+        left = (
+            "ONNX Runtime asks the processor itself and cannot be capped, so it is not here."
+            " OpenVINO obeys but for the matrix products that it takes from MLAS."
+        )
     else:
         left = ""
     columns = ["model", "torch encoder ms"]

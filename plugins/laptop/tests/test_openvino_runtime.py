@@ -179,8 +179,8 @@ def test_a_whole_segmentation_runs_through_it(tmp_path):
     [
         ("", "sse4_2+avx2+fma+avx512f"),
         ("ALL", "sse4_2+avx2+fma+avx512f"),
-        ("AVX2", "sse4_2+avx2+fma"),
-        ("avx512_core", "sse4_2+avx2+fma+avx512f"),
+        ("AVX2", "sse4_2+avx2+fma (ONEDNN_MAX_CPU_ISA=AVX2)"),
+        ("avx512_core", "sse4_2+avx2+fma+avx512f (ONEDNN_MAX_CPU_ISA=avx512_core)"),
         ("AVX99", "sse4_2+avx2+fma+avx512f (ONEDNN_MAX_CPU_ISA=AVX99)"),
     ],
 )

@@ -24,7 +24,8 @@ which of their operations are; the rest stays in f32.
 """
 
 ISA_CAP = "ONEDNN_MAX_CPU_ISA"
-"""Environment variable that OpenVINO's kernels obey."""
+"""Environment variable that most of OpenVINO's kernels obey: those of oneDNN and most of its own,
+not the matrix products that it takes from MLAS."""
 
 _UNTIL_AVX2 = ("sse4_2", "avx", "avx2", "fma")
 _ISA = {
@@ -145,13 +146,12 @@ class OpenvinoGraph:
 
 
 def capped(instructions: str, cap: str) -> str:
-    """The instruction sets that are left below a cap (``AVX2``); an unknown cap is shown."""
-    allowed = _ISA.get(cap.upper())
+    """The instruction sets below a cap (``AVX2``), and the cap's name, since not all obey it."""
     if not cap or cap.upper() in ("ALL", "DEFAULT"):
         return instructions
-    if allowed is None:
-        return f"{instructions} ({ISA_CAP}={cap})"
-    return "+".join(name for name in instructions.split("+") if name in allowed) or cap.lower()
+    allowed = _ISA.get(cap.upper())
+    left = [n for n in instructions.split("+") if allowed is None or n in allowed]
+    return f"{'+'.join(left)} ({ISA_CAP}={cap})".lstrip()
 
 
 def _settings(target: str, hint: str, threads: int) -> dict[str, Any]:
