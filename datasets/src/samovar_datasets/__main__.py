@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("phantom", "mr"):
             command.add_argument("--shape", type=int, nargs=3, metavar=("Z", "Y", "X"))
             command.add_argument("--spacing", type=float, nargs=3, metavar=("X", "Y", "Z"))
+            command.add_argument(
+                "--dicom", action="store_true", help="a DICOM series too, in the folder dicom"
+            )
         if name == "scene":
             _scene_options(command)
     return parser
@@ -73,7 +76,12 @@ def _phantom(options: argparse.Namespace) -> list[Path]:
     if stem == "mr":
         found |= phantom.pieces("lesion", smallest=12)
     write_box_prompts(found, boxes)
-    return [*paths.values(), boxes]
+    series = []
+    if options.dicom:
+        from samovar_datasets.dicom_files import write_series
+
+        series = write_series(phantom, options.output / "dicom", number=1 + (stem == "mr"))[:1]
+    return [*paths.values(), boxes, *(file.parent for file in series)]
 
 
 def _scene(options: argparse.Namespace) -> list[Path]:
