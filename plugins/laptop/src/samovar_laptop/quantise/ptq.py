@@ -51,11 +51,11 @@ def calibrate(
     bundle: Bundle, sources: Sequence[Source], recipe: Recipe, say: Say
 ) -> dict[str, Calibration]:
     """Each wanted role's graph, having seen the samples."""
-    rehearsal = Rehearsal(bundle, recipe.threads)
+    rehearsal = Rehearsal(bundle, recipe.threads, set(recipe.roles) != {"encoder"})
     count = recipe.samples * (POOL if recipe.hard else 1)
     drawn = draw(sources, count)
     if recipe.hard:
-        drawn = hardest(bundle, rehearsal, drawn, recipe, say)
+        drawn = hardest(bundle, drawn, recipe, say)
     calibrations = _calibrations(bundle, recipe, recipe.roles)
     _watch(calibrations, rehearse(rehearsal, drawn), say, "calibrating")
     return calibrations
@@ -80,7 +80,6 @@ def gains(calibration: Calibration, model: Any, threads: int | None) -> float:
 
 def hardest(
     bundle: Bundle,
-    rehearsal: Rehearsal,
     drawn: Sequence[tuple[EvaluationSet, Case]],
     recipe: Recipe,
     say: Say,
@@ -90,6 +89,7 @@ def hardest(
     After TinySAM's hard sampling (Shu et al., arXiv:2312.13789), which trains on what the model
     gets most wrong; here it is what rounding gets most wrong, which needs no labels.
     """
+    rehearsal = Rehearsal(bundle, recipe.threads, asked=False)
     every = drawn[:: len(drawn) // recipe.samples or 1][: recipe.samples]
     first = _calibrations(bundle, recipe, ("encoder",))
     _watch(first, rehearse(rehearsal, every), say, "a first int8 encoder")

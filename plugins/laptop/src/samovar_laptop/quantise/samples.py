@@ -100,9 +100,14 @@ class RecordedGraph:
 
 
 class Rehearsal:
-    """A bundle in float whose graphs are watched while it answers prompts."""
+    """A bundle in float whose graphs are watched while it answers prompts.
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    Args:
+        asked: whether prompts are wanted; without them nothing but the encoder runs.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None, asked: bool = True) -> None:
+        self.asked = asked
         runtime = OnnxRuntime()
         self.bundle = bundle
         self.graphs = {
@@ -129,7 +134,7 @@ class Rehearsal:
         picture = read_picture(case)
         targets = picture_targets(where, case, picture.shape[1:], OBJECTS)
         [embedding] = self.encoder.encode([picture])
-        for decoder in self.decoders:
+        for decoder in self.decoders if self.asked and targets else ():
             self._ask(decoder, embedding, f"{where.name}/{case.stem}", picture.shape[1:], targets)
         feeds = {role: tuple(graph.feeds) for role, graph in self.graphs.items()}
         return Sample(f"{where.name}/{case.stem}", feeds, tuple(targets), embedding.fit)
@@ -144,8 +149,6 @@ class Rehearsal:
     ) -> None:
         """Boxes, points, and a correction of what the boxes gave, where the model takes them."""
         kinds = decoder.prompt_kinds
-        if not targets:
-            return
         if "box" in kinds:
             asked = [Asking("box", jitter=0.02).first(t, key, shape) for t in targets]
             answers = decoder.decode(embedding, Prompts(tuple(asked)))

@@ -32,7 +32,10 @@ from samovar_train.quantise.student import Student
 
 CHECKED = 8
 """Every eighth lesson is for judging."""
-RATE = 1e-4
+RATE = 1e-5
+"""Small, since nothing but rounding is to be undone."""
+WARM = 0.1
+"""Share of a stage in which the rate rises."""
 TOGETHER = 4
 """Lessons a step."""
 
@@ -134,7 +137,7 @@ def _run(
     began, steps, done = time.monotonic(), 0, 0.0
     while done < 1:
         for group in optimiser.param_groups:
-            group["lr"] = RATE * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            group["lr"] = rate_at(done)
         optimiser.zero_grad(set_to_none=True)
         for lesson in rng.choices(learned, k=TOGETHER):
             (stage.loss(lesson, rng) / TOGETHER).backward()
@@ -147,6 +150,11 @@ def _run(
     if not after < before:
         student.load_state_dict(start)
     return Report(stage.name, stage.roles, steps, before, after)
+
+
+def rate_at(done: float) -> float:
+    """Learning rate after a share of a stage: up in a line, then down in a cosine."""
+    return RATE * min((done + 0.01) / WARM, 0.02 + 0.49 * (1 + math.cos(math.pi * min(done, 1))))
 
 
 @torch.no_grad()
