@@ -11,10 +11,10 @@ from .registry import RECORDS, ModelRecord
 
 
 def status(rules: ModelRecord) -> str:
-    """*parity* (upstream's numbers are reproduced), *keys only*, or *not compared*."""
-    if not rules.parity:
-        return "not compared"
-    return "parity" if rules.has_fixture else "keys only"
+    """*parity* (upstream's numbers are reproduced), *keys only*, or *not yet*; and *no bundle*."""
+    compared = "parity" if rules.has_fixture else "keys only"
+    found = compared if rules.parity else "not yet"
+    return found if rules.can_be_bundle else f"{found}, no bundle"
 
 
 def size_and_cost(rules: ModelRecord) -> tuple[float, float]:
@@ -64,5 +64,7 @@ if __name__ == "__main__":
     sys.stdout.write(
         "# Models\n\nMade from the registry by `python -m samovar_encoders.table`; do not edit. "
         "*parity*: upstream's input, embedding, masks and qualities are reproduced with "
-        "deterministic weights; *keys only*: its tensors' names and shapes.\n\n" + table()
+        "deterministic weights; *keys only*: its tensors' names and shapes; *not yet*: built as "
+        "published, compared with nothing; *no bundle*: prompt-free or of volumes, so it runs in "
+        "torch alone. " + conditions(found) + "\n\n" + table(found)
     )
