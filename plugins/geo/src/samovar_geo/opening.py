@@ -10,26 +10,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 
 from samovar.errors import GeometryError, InputError
 
-CACHE_BYTES = 256 * 2**20
-"""GDAL's block cache, where the user has not set GDAL_CACHEMAX. Its own default is 5 % of RAM."""
+CACHE_BYTES = 32 * 2**20
+"""GDAL's block cache, where the user has not set GDAL_CACHEMAX. Its own default is 5 % of RAM.
+
+Enough for the blocks that a tile shares with its neighbour in the row; more would not be read
+again before it is pushed out, and fills memory on large scenes."""
+CACHE_MOST = 256 * 2**20
+BLOCKS_HELD = 12
+"""Blocks of all bands that the cache has room for, whatever their size, up to CACHE_MOST."""
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # GDAL's own words would reach the screen beside ours
 logging.getLogger("rasterio").addHandler(logging.NullHandler())
 
 
+def cache_for(dataset: Any) -> int:
+    """Bytes of block cache for reading neighbouring tiles of a dataset."""
+    rows, columns = dataset.block_shapes[0]
+    # what numpy has no name for has at most eight bytes
+    sizes = (np.dtype(n).itemsize if n in np.sctypeDict else 8 for n in dataset.dtypes)
+    block = rows * columns * sum(sizes)
+    return int(min(max(CACHE_BYTES, BLOCKS_HELD * block), CACHE_MOST))
+
+
 @contextmanager
-def gdal(*, remote: bool = False) -> Iterator[None]:
+def gdal(*, remote: bool = False, cache: int = CACHE_BYTES) -> Iterator[None]:
     """GDAL with a bounded block cache, and without directory listings of web servers."""
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
-        options["GDAL_CACHEMAX"] = CACHE_BYTES
+        options["GDAL_CACHEMAX"] = cache
     if remote:
         options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
         # a server that stumbles is asked again

@@ -29,7 +29,16 @@ from samovar_geo.bands import Bands, choose_bands
 from samovar_geo.emptiness import missing_blocks
 from samovar_geo.georeference import centre_affine, frame_of, is_georeferenced
 from samovar_geo.measures import Ellipsoid
-from samovar_geo.opening import damaged, gdal, gdal_path, is_remote, open_dataset, refuse_unusable
+from samovar_geo.opening import (
+    CACHE_BYTES,
+    cache_for,
+    damaged,
+    gdal,
+    gdal_path,
+    is_remote,
+    open_dataset,
+    refuse_unusable,
+)
 
 SAMPLE = 512
 """Side of the coarse picture that a scene's values are sampled from."""
@@ -94,6 +103,7 @@ class RasterImage(Image):
         self._source = source
         self._path = _virtual_path(source, options)
         self._remote = is_remote(self._path)
+        self._cache = CACHE_BYTES
         self._lock = Lock()
         self._idle: list[Any] = []
         self._closed = False
@@ -108,6 +118,7 @@ class RasterImage(Image):
 
     def _describe(self, dataset: Any, options: RasterOptions) -> None:
         refuse_unusable(dataset, self._source)
+        self._cache = cache_for(dataset)
         self._bands: Bands = choose_bands(dataset, options.bands, self._source)
         self._valid_by_mask = _has_mask(dataset, self._bands.indexes)
         self._valid_by_value = self._bands.dtype.kind == "f"
@@ -321,7 +332,7 @@ class RasterImage(Image):
                 raise InputError(f"{self._source}: the image is closed: open it again")
             dataset = self._idle.pop() if self._idle else None
         try:
-            with gdal(remote=self._remote):
+            with gdal(remote=self._remote, cache=self._cache):
                 if dataset is None:
                     dataset = open_dataset(self._path, self._source)
                 yield dataset
