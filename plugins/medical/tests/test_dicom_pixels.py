@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
@@ -18,6 +21,8 @@ from pydicom.uid import (
 from dicom_making import make_enhanced, make_series, make_slice, save
 from samovar.errors import InputError
 from samovar_medical.dicom import DicomFormat
+from samovar_medical.dicom_header import read_frames
+from samovar_medical.dicom_pixels import stored_values
 
 AFFINE = np.diag([0.8, 0.9, 2.5, 1.0])
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
@@ -180,6 +185,45 @@ def test_multiframe_jpeg_lossless(tmp_path):
     with open_dicom(tmp_path / "many.dcm") as image:
         z = np.arange(len(volume))[:, None, None]
         assert np.array_equal(image.read()[0], volume + z)
+
+
+PACKED = (
+    "693_J2KI.dcm", "J2K_pixelrep_mismatch.dcm", "JPEG-lossy.dcm", "JPGExtended.dcm",
+    "JPEGLSNearLossless_16.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm",
+    "SC_jpeg_no_color_transform.dcm", "SC_rgb_jpeg.dcm", "SC_rgb_dcmtk_+eb+cy+s2.dcm",
+    "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_jls_lossy_sample.dcm", "SC_rgb_rle_2frame.dcm",
+    "SC_ybr_full_422_uncompressed.dcm", "examples_jpeg2k.dcm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_what_other_software_packed(name):
+    """pydicom's own samples: the pixels that ITK finds in them."""
+    path = Path(pydicom.__file__).parent / "data" / "test_files" / name
+    if not path.is_file():
+        pytest.skip("pydicom was installed without its samples")
+    frame = read_frames(path)[-1]
+    values = stored_values(str(path), frame)
+    other = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    other = other[frame.number - 1] if frame.instance.pixels.frames > 1 else np.squeeze(other)
+    assert np.array_equal(values * frame.slope + frame.intercept, other)
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+def test_without_a_meta_header(tmp_path, implicit, little):
+    """How it was written has to be found out."""
+    volume = random_volume()
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    for header in make_series(volume, AFFINE):
+        del header.file_meta, header[0x0009, 0x1001], header[0x0009, 0x0010]
+        values = volume[header.InstanceNumber - 1].astype("<i2" if little else ">i2")
+        header.PixelData = values.tobytes()
+        path = folder / f"{header.InstanceNumber}.dcm"
+        header.save_as(path, implicit_vr=implicit, little_endian=little)
+        assert path.read_bytes()[128:132] != b"DICM"
+    with open_dicom(folder if little else folder / "2.dcm") as image:
+        assert np.array_equal(image.read()[0], volume if little else volume[1:2])
 
 
 def test_truncated_files_are_named_before_any_work(tmp_path):

@@ -73,7 +73,14 @@ _PIXEL_DATA = {
     (0x7FE0, 0x0008): "FloatPixelData",
     (0x7FE0, 0x0009): "DoubleFloatPixelData",
 }
-_IMPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
+_REPRESENTATIONS = (b"OB", b"OW", b"OF", b"OD", b"UN")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_BY_ENCODING = {
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
+"""Transfer syntax of a file that states none, by whether pydicom found implicit VRs, little endian."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,11 +224,12 @@ def _pixels(path: Path, header: Dataset, file: Any, at: int) -> Pixels | None:
     """None when the file ends before any pixel data."""
     from pydicom.pixels.utils import as_pixel_options
 
-    syntax = str(getattr(header.file_meta, "TransferSyntaxUID", "") or _IMPLICIT)
+    found = header.original_encoding
+    syntax = str(getattr(header.file_meta, "TransferSyntaxUID", "") or _BY_ENCODING[found])
     size = path.stat().st_size
     if syntax == _DEFLATED:
         return Pixels(syntax, None, 0, as_pixel_options(header, pixel_keyword="PixelData"))
-    implicit, little = header.original_encoding
+    _, little = found
     file.seek(at)
     head = file.read(8)
     if len(head) < 8:
@@ -230,10 +238,11 @@ def _pixels(path: Path, header: Dataset, file: Any, at: int) -> Pixels | None:
     tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))  # type: ignore[arg-type]
     if tag not in _PIXEL_DATA:
         return None
-    offset = at + (8 if implicit else 12)
+    stated = head[4:6] in _REPRESENTATIONS  # some writers leave it out here, and only here
+    offset = at + (12 if stated else 8)
     options = as_pixel_options(header, pixel_keyword=_PIXEL_DATA[tag])
-    if not implicit:
-        options["pixel_vr"] = head[4:6].decode("ascii", "replace")
+    if stated:
+        options["pixel_vr"] = head[4:6].decode("ascii")
     options.setdefault("photometric_interpretation", "MONOCHROME2")
     return Pixels(syntax, offset, size - offset, options)
 
