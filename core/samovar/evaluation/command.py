@@ -45,6 +45,7 @@ EVAL_COMMAND = CommandSpec(
         OptionSpec("--worst", "write a page of the worst cases as pictures", metavar="FOLDER"),
         OptionSpec("--runtime", "onnxruntime, openvino …, default or auto", default="default"),
         OptionSpec("--precision", "fp32, int8 …", default="auto"),
+        OptionSpec("--region-decode", "auto, on or off: boxes over windows", default="auto"),
         OptionSpec("--device", "cpu, cuda:0 …", default="cpu"),
         OptionSpec("--threads", "threads of the runtime", int),
         OptionSpec("--accept-license", "accept a model's licence by name", multiple=True),
@@ -76,6 +77,7 @@ def run_eval(
     device: str = "cpu",
     threads: int | None = None,
     accept_license: Sequence[str] | None = None,
+    region_decode: str = "auto",
 ) -> int:
     """Runs the command; 0 when every case was measured, 1 when some failed.
 
@@ -99,7 +101,7 @@ def run_eval(
     asides = References(references, memory)
     loaded = load_model(
         model, runtime=runtime, precision=precision, device=device, threads=threads,
-        accept_license=tuple(accept_license or ()),
+        accept_license=tuple(accept_license or ()), region_decode=region_decode,
     )  # fmt: skip
     try:
         with _progress() as progress:
