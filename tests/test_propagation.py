@@ -143,6 +143,28 @@ def test_an_open_ended_object_stops_where_it_jumps_or_bursts_and_drops_that_mask
         assert walk.follow.finished(1)
 
 
+def test_an_open_ended_object_ends_where_its_prior_alone_goes_on():
+    walk = Walk(Prompt(1, points=((8, 8, 6),), labels=(1,)))
+    walk.answered(6, answer(square(10)))
+    (again,) = walk.doubts(7, answer(square(10)))
+    assert again.mask is None
+    assert again.box == (4, 4, 16, 16)
+    walk.answered(7, answer(square(10)), answer(square(11)))
+    assert walk.mask(7).region == square(10).region
+    walk.answered(8, answer(square(10)), answer(square(7, offset=12)))
+    assert walk.mask(8).empty
+    assert not walk.alive(9)
+
+
+def test_an_open_ended_object_ends_where_it_outgrows_its_key():
+    walk = Walk(Prompt(1, points=((8, 8, 6),), labels=(1,)))
+    walk.answered(6, answer(square(10)))
+    walk.answered(7, answer(square(13)), answer(square(13)))
+    walk.answered(8, answer(square(16)), answer(square(16)))
+    assert walk.mask(7).region == square(13).region
+    assert walk.mask(8).empty
+
+
 def test_a_point_that_finds_nothing_goes_nowhere():
     walk = Walk(Prompt(1, points=((8, 8, 6),), labels=(1,)))
     walk.answered(6, answer(NOTHING))

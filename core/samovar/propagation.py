@@ -3,7 +3,8 @@
 The next slice is asked with the previous mask as prior and with a box that is the bounding box of
 that mask and a margin, never larger than the prompt's own box. Where the answer does not look like
 a cross-section of the same object (low quality, a jump, a burst), the slice is asked a second
-time without the prior, and the better answer is taken; an object that may end there then ends.
+time without the prior, and the better answer is taken. Where an object may end, every slice is
+asked both ways: it ends where the two answers differ, since a prior alone goes on for ever.
 
 What was asked is remembered beside each answer. When prompts change, only slices on which
 something else would be asked are asked again: the result is that of asking everything afresh.
@@ -35,6 +36,10 @@ DOUBTFUL = 0.3
 """A slice is asked again whose mask has a lower quality, shares less than this part of the smaller
 of it and the mask before, or is GROWN times as large as that."""
 GROWN = 3.0
+AGREED = 0.7
+"""IoU of the answers with and without the prior below which an object has ended."""
+OUTGROWN = 2.0
+"""An object has ended where its mask is this many times as large as on its key slice."""
 CLEARLY = 1.1
 """How many times better than the middle slice another must be to become the anchor."""
 
@@ -143,14 +148,14 @@ class Propagation:
 
     def doubts(self, step: Step, masks: Masks) -> Prompts:
         """What to ask once more, without priors; the answers go to :meth:`learn` as well."""
-        return Prompts(
-            tuple(
-                self._afresh(id, step, before)
-                for i, id in enumerate(masks.ids)
-                if (before := self._before(id, step)) is not None
-                and _doubtful(before.unpack(), masks, i)
-            )
-        )
+        again = []
+        for i, id in enumerate(masks.ids):
+            before = self._before(id, step)
+            if before is None or (masks.masks[i].empty and self._may_end(id, step)):
+                continue
+            if self._may_end(id, step) or _doubtful(before.unpack(), masks, i):
+                again.append(self._afresh(id, step, before))
+        return Prompts(tuple(again))
 
     def learn(self, step: Step, masks: Masks, second: Masks | None = None) -> None:
         """Take a step's answers, and those of the second look, as what is known of the slice."""
@@ -158,12 +163,15 @@ class Propagation:
         for i, id in enumerate(masks.ids):
             before = self._before(id, step)
             taken, row = masks, i
+            other = None
             if before is not None and second is not None and id in rows:
+                other = second.masks[rows[id]]
                 taken, row = _better(before.unpack(), (masks, i), (second, rows[id]))
             mask, ended = taken.masks[row], False
             if self._may_end(id, step):
                 lost = before is not None and _doubtful(before.unpack(), taken, row)
-                ended = mask.empty or lost
+                differs = other is not None and _iou(masks.masks[i], other) < AGREED
+                ended = mask.empty or lost or differs or self._outgrown(id, step, mask)
             asked = self._asked.pop((id, step.position))
             sure = float(taken.quality[row]), float(taken.stability[row])
             answer = SliceAnswer.of(asked, mask, *sure, taken.low_res[row], ended)
@@ -253,6 +261,13 @@ class Propagation:
             return course.is_open and course.first == course.last
         return not chain.bound(step.position)
 
+    def _outgrown(self, id: int, step: Step, mask: PixelMask) -> bool:
+        chain = self._chain_at[id].get(step.position)
+        key = None if chain is None else self.answers[id].get(chain.key)
+        if key is None or key.empty:
+            return False
+        return int(np.count_nonzero(mask.inside)) > OUTGROWN * key.pixels
+
     def _before(self, id: int, step: Step) -> SliceAnswer | None:
         """The answer that a slice is followed from; None on keys and after an empty one."""
         chain = self._chain_at[id].get(step.position)
@@ -336,6 +351,13 @@ def _grown(start: tuple[float, ...], stop: tuple[float, ...], limit: Box | None)
     return low[0], low[1], high[0], high[1]
 
 
+def _iou(a: PixelMask, b: PixelMask) -> float:
+    if a.empty or b.empty:
+        return 0.0
+    both, union = overlap(a, b)
+    return both / max(1, union)
+
+
 def _doubtful(before: PixelMask, masks: Masks, row: int) -> bool:
     """Whether a mask is hardly the next cross-section of the object that was there before."""
     mask = masks.masks[row]
@@ -349,9 +371,10 @@ def _doubtful(before: PixelMask, masks: Masks, row: int) -> bool:
 def _better(
     before: PixelMask, first: tuple[Masks, int], second: tuple[Masks, int]
 ) -> tuple[Masks, int]:
-    """The answer that goes on where the other jumps; of two alike the surer one."""
-    doubts = _doubtful(before, *first), _doubtful(before, *second)
-    if doubts[0] != doubts[1]:
-        return second if doubts[0] else first
+    """The first answer if it goes on; the second if that does; of two that jump the surer."""
+    if not _doubtful(before, *first):
+        return first
+    if not _doubtful(before, *second):
+        return second
     sure = [float(m.quality[i] * m.stability[i]) for m, i in (first, second)]
     return second if sure[1] > sure[0] and not second[0].masks[second[1]].empty else first
