@@ -11,10 +11,10 @@ OUT ?= demo-output
 
 SEGMENT := -e . -e plugins/laptop -e plugins/medical -e plugins/geo -e plugins/selfprompt -e datasets
 EVERYTHING := -e ".[dev]" -e "plugins/laptop[openvino]" -e plugins/medical -e plugins/geo \
-	-e plugins/selfprompt -e datasets -e "plugins/train[data]" -e "plugins/encoders[torch]"
+	-e plugins/selfprompt -e "datasets[fetch]" -e "plugins/train[data]" -e "plugins/encoders[torch]"
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml) datasets/pyproject.toml constraints/cpu.txt
 
-.PHONY: demo install test test-all lint bench card parity docs clean
+.PHONY: demo install test test-all lint bench bench-family card parity docs clean
 
 demo: $(VENV)/.segment
 	$(PY) -m samovar_datasets demo -o $(OUT)
@@ -40,6 +40,11 @@ lint: $(VENV)/.everything
 bench: $(VENV)/.everything
 	$(PY) -m samovar.benchmark
 
+# hours where every architecture has to be exported first; MODELS="mobile-sam tiny" is quicker
+bench-family: $(VENV)/.everything
+	$(BIN)/samovar bench family $(MODELS) --quick --runtime onnxruntime --runtime openvino \
+		-o docs/benchmarks/family
+
 card: $(VENV)/.everything
 	$(PY) -m samovar.evaluation.card
 
@@ -48,7 +53,7 @@ parity: $(VENV)/.everything
 
 docs: $(VENV)/.everything
 	$(PY) -m samovar_datasets pictures -o docs/pictures
-	$(PY) -m samovar_encoders.table > docs/models.md
+	$(PY) -m samovar_encoders.table docs/benchmarks/family/family.json > docs/models.md
 	$(PY) -m samovar.evaluation.card --page
 
 clean:

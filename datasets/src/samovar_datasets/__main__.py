@@ -1,10 +1,11 @@
-"""``python -m samovar_datasets phantom|mr|scene|demo|pictures -o DIR``."""
+"""``python -m samovar_datasets phantom|mr|scene|demo|pictures|fetch -o DIR``, or ``sets``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from shutil import rmtree
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,6 +31,12 @@ def _parser() -> argparse.ArgumentParser:
         "demo": "the inputs of `make demo`",
         "pictures": "pictures of every generator",
     }
+    commands.add_parser("sets", help="public sets that can be fetched", description="public sets")
+    fetch = commands.add_parser("fetch", help="a public set, verified and turned into a set")
+    fetch.add_argument("name", help="as `sets` lists them")
+    fetch.add_argument("-o", "--output", type=Path, required=True, help="folder of sets")
+    fetch.add_argument("--cache", type=Path, help="archives (default: archives/ in the output)")
+    fetch.add_argument("--table", type=Path, help="a table of sets of your own (TOML)")
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
@@ -122,12 +129,42 @@ def _pictures(options: argparse.Namespace) -> list[Path]:
     return write_pictures(options.output)
 
 
+def _sets(_options: argparse.Namespace) -> list[str]:
+    from samovar_datasets.public_sets import public_sets
+
+    return [f"{s.name:18} {s.licence:13} {s.title}" for s in public_sets().values()]
+
+
+def _fetch(options: argparse.Namespace) -> list[Path]:
+    from samovar_datasets.fetching import fetch_archives, unpack
+    from samovar_datasets.layouts import build_set
+    from samovar_datasets.public_sets import public_sets
+
+    sets = public_sets(options.table)
+    if options.name not in sets:
+        raise ValueError(f"no set {options.name!r}; there are {', '.join(sets)}")
+    which = sets[options.name]
+    cache = options.cache or options.output / "archives"
+    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
+    say(f"{which.title}; licence {which.licence}; cite {which.citation}")
+    archives = fetch_archives(which, cache, say)
+    unpacked = cache / f"{which.name}-unpacked"
+    for archive in archives:
+        unpack(archive, unpacked)
+    try:
+        return [build_set(which, unpacked, options.output)]
+    finally:
+        rmtree(unpacked, ignore_errors=True)
+
+
 _COMMANDS = {
     "phantom": _phantom,
     "mr": _phantom,
     "scene": _scene,
     "demo": _demo,
     "pictures": _pictures,
+    "sets": _sets,
+    "fetch": _fetch,
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from samovar_train.data.aerial import aerial_scene
 from samovar_train.data.augment import crop_window, recolour, resize_to_frame, rotate
 from samovar_train.data.batches import Batches
+from samovar_train.data.build import build_pack
 from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Pack, number_objects, write_pack
@@ -199,3 +201,23 @@ def test_sides_are_drawn_alike_in_every_process(toy_pack: Path) -> None:
 def test_unknown_source_in_weights_is_named(toy_pack: Path) -> None:
     with pytest.raises(KeyError, match="no_such_set"):
         Batches(toy_pack, 1, ((0, (128,)),), 1, 1, {"no_such_set": 2.0})[0]
+
+
+def test_a_folder_of_ones_own_sets_can_be_trained_on(tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    for name in ("images", "labels"):
+        (tmp_path / "organs" / name).mkdir(parents=True)
+    for stem in ("a", "b", "c"):
+        labels = np.zeros((8, 30, 30), np.uint8)
+        labels[2:6, 5:20, 8:22] = 1
+        for name, array in (("images", labels * np.int16(90)), ("labels", labels)):
+            file = tmp_path / "organs" / name / f"{stem}.nii.gz"
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(file))
+    entry = {
+        "path": "organs", "kind": "volumes", "domain": "medical", "modality": "CT", "train": True,
+        "licence": "CC0", "classes": {"1": "organ"}, "validation": ["b"],
+    }  # fmt: skip
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"datasets": [entry]}))
+    pack = build_pack(tmp_path / "pack", tmp_path, 1, {})
+    assert {row["source"] for row in pack.rows} == {"organs"}
+    assert {row["stem"].split("/")[0] for row in pack.rows} == {"a", "c"}

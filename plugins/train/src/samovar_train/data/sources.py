@@ -15,6 +15,7 @@ from samovar_train.data.catalogue import (
     PairSet,
     hippocampus_training_cases,
     pair_sets,
+    read_manifest,
     trainable,
 )
 from samovar_train.data.packing import Item, number_objects, to_uint8
@@ -46,10 +47,12 @@ def pair_items(data: Path) -> Iterator[Item]:
 
 def banepa_items(data: Path, tile: int = 640, step: int = 320) -> Iterator[Item]:
     """Overlapping windows of the labelled part of the mosaic, rows below 2560 only."""
+    folder = data / "rasters" / "fair_banepa_oam"
+    if not trainable(data, folder.name):
+        return
     import rasterio
     from rasterio.windows import Window
 
-    folder = data / "rasters" / "fair_banepa_oam"
     labelled_columns = 3072
     with (
         rasterio.open(folder / "derived_mosaic_5632x4096.tif") as scene,
@@ -100,8 +103,30 @@ def read_volume(path: Path) -> NDArray[Any]:
     return array
 
 
+SPECIAL = frozenset({"msd_hippocampus", "voxelmorph_scan", "sct_testing_data", "pyradiomics_cases"})
+"""Volumes of the sample data with a layout, or with slices, of their own."""
+
+
+def manifest_volumes(data: Path, per_axis: int = 4) -> Iterator[Item]:
+    """Slices of every `train: true` volumes set with `images/` and `labels/`, as they are fetched.
+
+    Stems in the entry's `validation` are held back.
+    """
+    for d in read_manifest(data)["datasets"]:
+        folder = data / d["path"]
+        if d["kind"] != "volumes" or not d["train"] or folder.name in SPECIAL:
+            continue
+        for label in sorted((folder / "labels").glob("*.nii.gz")):
+            stem, image = label.name.removesuffix(".nii.gz"), folder / "images" / label.name
+            if stem in (d.get("validation") or ()) or not image.is_file():
+                continue
+            volume, labels = read_volume(image), read_volume(label)
+            yield from slices_of(folder.name, stem, volume, labels, per_axis)
+
+
 def volume_items(data: Path) -> Iterator[Item]:
     """Slices of the `train: true` labelled volumes."""
+    yield from manifest_volumes(data)
     volumes = data / "volumes"
     if trainable(data, "msd_hippocampus"):
         folder = volumes / "msd_hippocampus"
