@@ -215,6 +215,8 @@ class FormatSpec(Spec):
     reads_prompts: bool = False
     domains: tuple[str, ...] = ("volume", "raster", "picture")
     """Domains of images that its writer accepts."""
+    describes: bool = False
+    """Its file describes the other outputs of the run: the writer is given ``outputs``, paths."""
     by_name: bool = False
     """Writes only where it is asked for by name: ``-o rtstruct:OUT.dcm``."""
     magic: tuple[tuple[int, bytes], ...] = ()

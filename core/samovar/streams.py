@@ -55,6 +55,7 @@ class Streams:
         keep: bool = False,
     ) -> None:
         self._head, self._image, self._options = head, image, options
+        self._paths = tuple(path for path, _ in outputs)
         self._open: list[_Open] = []
         self._waiting: list[tuple[Path, FormatSpec]] = []
         self._kept: list[SegmentedObject] = []
@@ -132,6 +133,8 @@ class Streams:
             return
         staged = Staged(path, temporary_name(path, written_suffix(path, spec)))
         mine = accepted_options(spec, self._options)
+        if spec.describes:
+            mine["outputs"] = self._paths
         try:
             with _naming(path, spec.canonical):
                 take_over(writer, path, staged.temporary)

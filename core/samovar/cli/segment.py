@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from samovar.chains import Following
-from samovar.cli.segment_request import Request, option_owners
+from samovar.cli.segment_request import Request, join_inputs, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.cli.signatures import extended, shared_options
 from samovar.cli.tile_options import TileOptions
@@ -290,6 +290,7 @@ def segment(
     """See ``samovar segment --help``."""
     if not inputs and jobs is None:
         raise UsageError("nothing to segment: give an image, or --jobs TABLE")
+    inputs = join_inputs(inputs or [], plugin_options)
     request = Request(
         inputs[0] if inputs else "", output or [], model, box or [], point or [], world, prompts,
         auto, modality, window or [], runtime, precision, threads, device, region_decode,

@@ -170,6 +170,22 @@ def read_all_prompts(request: Request, image: Image, given: GivenPrompts) -> Pro
         return join_prompts(image.grid, from_file, given, space)
 
 
+def join_inputs(inputs: Sequence[str], given: dict[str, Any]) -> list[str]:
+    """Several inputs that an option (``--mosaic``) makes one image; the option is taken out.
+
+    Raises:
+        UsageError: two such options.
+    """
+    formats = registry().specs("format")
+    keys = sorted({o.key for s in formats for o in s.options if o.joins and given.get(o.key)})
+    if not keys:
+        return list(inputs)
+    if len(keys) > 1:
+        raise UsageError(f"--{keys[0]} and --{keys[1]} do not go together: give one of them")
+    given.pop(keys[0])
+    return [f"{keys[0]}:{'|'.join(inputs)}"]
+
+
 def option_owners(found: Registry) -> Sequence[Spec]:
     """Formats: the options of a generator stand behind its name, ``--auto grid:points=32``."""
     return found.specs("format")

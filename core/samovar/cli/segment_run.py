@@ -8,10 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBar
-
+from samovar.cli.progress import shown_progress
 from samovar.cli.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.cli.segment_request import (
     Generator,
@@ -26,7 +23,7 @@ from samovar.cli.segment_request import (
     read_all_prompts,
 )
 from samovar.cli.tile_report import failure_lines
-from samovar.executor import CancelToken, Progress, ProgressCallback
+from samovar.executor import CancelToken
 from samovar.formats import stage_objects, written_suffix
 from samovar.image import Image
 from samovar.labels import extend, one_file_each, read_labels
@@ -97,7 +94,7 @@ def _prepared(
     from samovar.api import prepared
 
     cancel = CancelToken()
-    with _progress(shown=not request.quiet) as tick:
+    with shown_progress(not request.quiet) as tick:
         try:
             with prepared(
                 image,
@@ -164,22 +161,6 @@ def _run_tiles(
             staged.extend(done.staged)
             _stage_others(done.objects, image, outputs, files, staged)
     return done
-
-
-@contextmanager
-def _progress(shown: bool) -> Iterator[ProgressCallback | None]:
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with ProgressBar(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("segmenting", total=None)
-
-        def tick(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total)
-
-        yield tick
 
 
 def _say_left(request: Request, left: int) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import shapely
+import shapely.affinity
 from rasterio.transform import Affine
 
 from samovar.grid import Grid
@@ -88,6 +90,19 @@ def objects_of(grid: Grid, *masks, **fields) -> Objects:
 @pytest.fixture(scope="session")
 def build_objects():
     return objects_of
+
+
+def l_shape(angle: float, side: int = 90):
+    """Mask and outline of an L of two wings, turned."""
+    shape = shapely.MultiPolygon([shapely.box(20, 25, 70, 45).union(shapely.box(20, 25, 40, 65))])
+    shape = shapely.affinity.rotate(shape, angle, origin=(45, 45))
+    yy, xx = np.mgrid[:side, :side]
+    return shapely.contains_xy(shape, xx + 0.5, yy + 0.5), shape
+
+
+@pytest.fixture(scope="session")
+def turned_house():
+    return l_shape
 
 
 @pytest.fixture(scope="session")

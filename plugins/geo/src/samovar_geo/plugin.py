@@ -46,6 +46,11 @@ JOINING = (
 PROMPT_LAYER = OptionSpec(
     "--prompt-layer", "Layer of the vector file given to --prompts", metavar="NAME"
 )
+STAC_MODEL = OptionSpec(
+    "--stac-model",
+    "Address of the model's own STAC Item (samovar models export-stac), for -o NAME.stac.json",
+    metavar="URL",
+)
 LAYER = OptionSpec("--layer", "Layer of the GeoPackage that is written", metavar="NAME")
 SHAPING = (
     OptionSpec("--dst-crs", "CRS of the polygons, when not the raster's", metavar="EPSG:3857"),
@@ -98,6 +103,16 @@ def samovar_formats() -> list[FormatSpec]:
         _vectors(
             "geojsonseq", "GeoJsonSeq", "one GeoJSON feature a line, lon/lat", ".geojsonl",
             ".geojsons",
+        ),
+        FormatSpec(
+            name="stac",
+            target="samovar_geo.stac_item:StacItem",
+            summary="STAC Item that describes the run's other outputs",
+            suffixes=(".stac.json",),
+            writes=True,
+            describes=True,
+            domains=("raster",),
+            options=(STAC_MODEL,),
         ),
         FormatSpec(
             name="vector-prompts",

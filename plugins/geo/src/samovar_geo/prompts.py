@@ -130,7 +130,7 @@ def _read_parquet(path: str) -> tuple[list[_Feature], CRS | None]:
 
     try:
         table = pq.read_table(path)
-        record = json.loads(table.schema.metadata[b"geo"])
+        record = json.loads(pq.read_metadata(path).metadata[b"geo"])
         primary = record["primary_column"]
         column = record["columns"][primary]
         shapes = shapely.force_2d(shapely.from_wkb(table[primary].to_pylist()))

@@ -1,0 +1,24 @@
+"""``rio samovar``: the command line under rasterio's own, for those who live there."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+@click.command(
+    "samovar",
+    short_help="Segment a raster with samovar.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def samovar(arguments: tuple[str, ...]) -> None:
+    """Segment rasters: what ``samovar segment`` takes.
+
+    rio samovar scene.tif --prompts houses.gpkg -o houses_out.gpkg
+    """
+    from samovar.cli.main import main
+
+    sys.exit(main(["segment", *(arguments or ("--help",))]))
