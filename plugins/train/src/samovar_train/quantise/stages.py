@@ -53,6 +53,24 @@ class Stage:
     loss: Loss
 
 
+@dataclass
+class _Budget:
+    """Time or steps of one stage; the clock starts when it is first asked."""
+
+    seconds: float
+    most: int | None
+    steps: int = 0
+    began: float | None = None
+
+    def done(self) -> float:
+        """Share that is used up; at least one step is made."""
+        if self.most is not None:
+            return self.steps / max(1, self.most)
+        if self.began is None:
+            self.began = time.monotonic()
+        return (time.monotonic() - self.began) / max(self.seconds, 1e-9) if self.steps else 0.0
+
+
 @dataclass(frozen=True)
 class Report:
     """One stage's outcome."""
@@ -76,6 +94,7 @@ def tune(
     lessons: Sequence[Lesson],
     *,
     minutes: float,
+    steps: int | None = None,
     seed: int = 0,
     threads: int | None = None,
     say: Say = lambda _: None,
@@ -88,6 +107,7 @@ def tune(
         embedding: the encoder's name for the embedding.
         lessons: pictures with prompts and truth, at least two.
         minutes: time budget over all stages. A run that ends by time is not repeatable to the bit.
+        steps: instead of a time: so many over all stages.
 
     Returns:
         Role → constant → trained values; and a report a stage.
@@ -104,7 +124,8 @@ def tune(
     learned = [lesson for i, lesson in enumerate(lessons) if i % CHECKED] or checked
     reports = []
     for stage in stages(student, teacher):
-        reports.append(_run(stage, student, learned, checked, minutes * stage.share, seed, say))
+        budget = _Budget(60 * minutes * stage.share, steps and round(steps * stage.share))
+        reports.append(_run(stage, student, learned, checked, budget, seed, say))
     return {role: student.graph(role).constants() for role in graphs}, reports
 
 
@@ -124,7 +145,7 @@ def _run(
     student: Student,
     learned: Sequence[Lesson],
     checked: Sequence[Lesson],
-    minutes: float,
+    budget: _Budget,
     seed: int,
     say: Say,
 ) -> Report:
@@ -134,8 +155,7 @@ def _run(
     before = judge(stage.loss, checked)
     start = copy.deepcopy(student.state_dict())
     rng = random.Random(f"{seed} {stage.name}")
-    began, steps, done = time.monotonic(), 0, 0.0
-    while done < 1:
+    while (done := budget.done()) < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate_at(done)
         optimiser.zero_grad(set_to_none=True)
@@ -143,13 +163,12 @@ def _run(
             (stage.loss(lesson, rng) / TOGETHER).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
-        steps += 1
-        done = (time.monotonic() - began) / max(60 * minutes, 1e-9)
-        say(f"{stage.name}: step {steps}, {100 * min(done, 1):.0f} % of {minutes:.1f} min")
+        budget.steps += 1
+        say(f"{stage.name}: step {budget.steps}, {100 * min(done, 1):.0f} %")
     after = judge(stage.loss, checked)
     if not after < before:
         student.load_state_dict(start)
-    return Report(stage.name, stage.roles, steps, before, after)
+    return Report(stage.name, stage.roles, budget.steps, before, after)
 
 
 def rate_at(done: float) -> float:
