@@ -230,7 +230,7 @@ class Command:
         self.folder, self.raster = folder, raster
 
     def start(self, out: str, *arguments: object, **environment: str) -> subprocess.Popen:
-        paths = [str(self.folder / "site"), str(TESTS)]
+        paths = [str(self.folder / "site"), str(TESTS), os.environ.get("PYTHONPATH", "")]
         return subprocess.Popen(
             [
                 sys.executable, "-c", START, "segment", str(self.raster), "--model", "colours",
@@ -283,12 +283,12 @@ def killed_at_random(command: Command, kills: int, names: list[str], seed: int) 
         except subprocess.TimeoutExpired:
             process.kill()
             died += 1
-        process.communicate()
+        _, said = process.communicate()
         if process.returncode == 0:
             for path in [*names, f"{names[0]}.ledger"]:
                 (command.folder / path).unlink(missing_ok=True)
         else:
-            assert process.returncode == -signal.SIGKILL
+            assert process.returncode == -signal.SIGKILL, said
     command.run(names[0], *more, "--resume")
     for name, other in zip(names, whole, strict=True):
         assert content(command.folder / name) == content(command.folder / other), name

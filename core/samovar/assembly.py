@@ -111,11 +111,13 @@ def finished(item: SegmentedObject, image: Image) -> SegmentedObject:
 
 def key_of(item: SegmentedObject, image: Image) -> str:
     """A name made of an object's pixels in the image that tiles are counted from."""
-    origin = image.origin or (0,) * len(item.region.start)
-    digest = hashlib.blake2b(digest_size=8)
-    for piece in item.pieces():
-        digest.update(repr(piece.region.shift(origin)).encode())
-        digest.update(np.packbits(piece.inside).tobytes())
+    place = item.region.shift(image.origin or (0,) * len(item.region.start))
+    digest = hashlib.blake2b(repr((place.start, place.stop)).encode(), digest_size=8)
+    if isinstance(item, LargeObject):
+        for piece in item.pieces():
+            digest.update(np.packbits(piece.inside).tobytes())
+    else:
+        digest.update(item.bits)
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from samovar.benchmark import main_job, runtimes
+from samovar.benchmark import engine, main_job, runtimes, volume_v
 from samovar.benchmark.compare import case_record, take_turns
 from samovar.benchmark.machine import describe_machine, load_average
 from samovar.benchmark.report import write_record
@@ -72,6 +72,20 @@ def run_runtimes(rounds: int, _model: str) -> dict[str, Any]:
     return runtimes.run_runtimes(min(rounds, 3), progress=_say)
 
 
+def run_volume(rounds: int, model: str) -> dict[str, Any]:
+    """Volume V, factor by factor."""
+    return volume_v.run_volume_v(min(rounds, 3), model, progress=_say_volume)
+
+
+def _say_volume(case: str) -> None:
+    sys.stderr.write(f"{volume_v.NAME}: {case}\n")
+
+
+def run_engine(_rounds: int, model: str) -> dict[str, Any]:
+    """Tiles: cost beside the model, memory, many objects; one round, its runs are long."""
+    return engine.run_engine(model, progress=engine.say)
+
+
 def _say(case: str) -> None:
     sys.stderr.write(f"{runtimes.NAME}: {case}\n")
 
@@ -83,6 +97,8 @@ def _progress(name: str, number: int) -> None:
 BENCHMARKS: dict[str, Callable[[int, str], dict[str, Any]]] = {
     main_job.NAME: run_main_job,
     runtimes.NAME: run_runtimes,
+    volume_v.NAME: run_volume,
+    engine.NAME: run_engine,
 }
 """What makes the record of each."""
 
