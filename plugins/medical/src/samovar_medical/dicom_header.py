@@ -80,7 +80,7 @@ _BY_ENCODING = {
     (False, True): "1.2.840.10008.1.2.1",
     (False, False): "1.2.840.10008.1.2.2",
 }
-"""Transfer syntax of a file that states none, by whether pydicom found implicit VRs, little endian."""
+"""Transfer syntax where none is stated, by whether VRs are implicit and bytes little endian."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,12 +224,12 @@ def _pixels(path: Path, header: Dataset, file: Any, at: int) -> Pixels | None:
     """None when the file ends before any pixel data."""
     from pydicom.pixels.utils import as_pixel_options
 
-    found = header.original_encoding
-    syntax = str(getattr(header.file_meta, "TransferSyntaxUID", "") or _BY_ENCODING[found])
+    implicit, little = (bool(v) for v in header.original_encoding)
+    stated = getattr(header.file_meta, "TransferSyntaxUID", "")
+    syntax = str(stated or _BY_ENCODING[implicit, little])
     size = path.stat().st_size
     if syntax == _DEFLATED:
         return Pixels(syntax, None, 0, as_pixel_options(header, pixel_keyword="PixelData"))
-    _, little = found
     file.seek(at)
     head = file.read(8)
     if len(head) < 8:
@@ -238,10 +238,10 @@ def _pixels(path: Path, header: Dataset, file: Any, at: int) -> Pixels | None:
     tag = (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order))  # type: ignore[arg-type]
     if tag not in _PIXEL_DATA:
         return None
-    stated = head[4:6] in _REPRESENTATIONS  # some writers leave it out here, and only here
-    offset = at + (12 if stated else 8)
+    long = head[4:6] in _REPRESENTATIONS  # some writers leave it out here, and only here
+    offset = at + (12 if long else 8)
     options = as_pixel_options(header, pixel_keyword=_PIXEL_DATA[tag])
-    if stated:
+    if long:
         options["pixel_vr"] = head[4:6].decode("ascii")
     options.setdefault("photometric_interpretation", "MONOCHROME2")
     return Pixels(syntax, offset, size - offset, options)

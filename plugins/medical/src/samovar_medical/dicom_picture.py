@@ -90,7 +90,7 @@ def _values(source: str, frame: Frame) -> NDArray[Any]:
 def _looked_up(source: str, frame: Frame, values: NDArray[Any]) -> NDArray[Any]:
     """Through the modality look-up table or the palette, where the header has one."""
     from pydicom import dcmread
-    from pydicom.pixels import apply_color_lut, apply_modality_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
     try:
         with silent_pydicom():

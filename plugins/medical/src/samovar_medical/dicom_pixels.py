@@ -108,7 +108,7 @@ def value_range(frame: Frame) -> tuple[int, int] | None:
 
 def _decoded(frame: Frame) -> NDArray[Any]:
     from pydicom import dcmread
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     pixels = frame.instance.pixels
     decoder = get_decoder(pixels.syntax)
@@ -138,7 +138,7 @@ def _by_gdcm(frame: Frame) -> NDArray[Any]:
     import SimpleITK as sitk
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+    from pydicom.uid import UID, SecondaryCaptureImageStorage, generate_uid
 
     pixels, options = frame.instance.pixels, frame.instance.pixels.options
     assert pixels.offset is not None
@@ -147,7 +147,7 @@ def _by_gdcm(frame: Frame) -> NDArray[Any]:
         stream = get_frame(file, frame.number - 1, number_of_frames=pixels.frames)
     alone = Dataset()
     alone.file_meta = FileMetaDataset()
-    alone.file_meta.TransferSyntaxUID = pixels.syntax
+    alone.file_meta.TransferSyntaxUID = UID(pixels.syntax)
     alone.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     alone.file_meta.MediaStorageSOPInstanceUID = alone.SOPInstanceUID = generate_uid()
     alone.SOPClassUID = SecondaryCaptureImageStorage
@@ -167,7 +167,7 @@ def _by_gdcm(frame: Frame) -> NDArray[Any]:
         alone.save_as(path, enforce_file_format=True)
         image = sitk.ReadImage(str(path))
     values = sitk.GetArrayFromImage(image)
-    return values[0] if values.ndim > image.GetDimension() - 1 and values.shape[0] == 1 else values
+    return values[0] if image.GetDimension() == 3 else values
 
 
 def _syntax_name(syntax: str) -> str:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -39,7 +39,7 @@ _LONGEST = 40
 
 _LIBRARIES = ("pydicom", "pylibjpeg", "openjpeg", "jpeg_ls")
 _lock = threading.Lock()
-_inside: list[tuple[warnings.catch_warnings, list[int]]] = []  # type: ignore[type-arg]
+_inside: list[tuple[Any, list[int]]] = []
 _depth = 0
 
 

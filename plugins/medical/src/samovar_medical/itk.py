@@ -109,7 +109,7 @@ def open_itk(
         if len(size) > 3:
             reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
         mapped = _mapped(header)
-        image = reader if mapped is not None else reader.Execute()
+        image: Any = reader if mapped is not None else reader.Execute()
     except RuntimeError as error:
         raise InputError(
             f"{path}: is damaged ({_cause(error)}): copy or export it again"
@@ -130,7 +130,7 @@ def open_itk(
         "warnings": header.notes,
     }
     about = ImageInfo(path, "volume", format_name, info["modality"], native=native)
-    values = sitk.GetArrayViewFromImage(image) if mapped is None else mapped
+    values = mapped if mapped is not None else sitk.GetArrayViewFromImage(image)
     return VolumeImage(values, grid, about, label_names=names, keep=image)
 
 

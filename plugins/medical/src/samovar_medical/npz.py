@@ -53,7 +53,7 @@ class Case:
         if self.imgs.ndim != 3:
             return self.imgs.ndim == 4
         if self.boxes is not None:
-            return self.boxes.shape[1] == 6
+            return int(self.boxes.shape[1]) == 6
         return self.path.name.upper().startswith("3D") or self.imgs.shape[2] != 3
 
     def image(self) -> Image:
