@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-
 import numpy as np
 import torch
 from torch import nn
 
-_FULL_SIZE = re.compile(
-    r"(point_embeddings(\.\d+)?|invalid_points|bbox_\w+_embeddings)\.weight$"
-    r"|_embed\.weight$|_token\.weight$|_tokens\.weight$"
-    r"|(^|\.)(hf_token|cls_token|no_mem_embed|no_obj_ptr)"
-)
-
-
-def value(key: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Value of one tensor; the first rule that matches its key wins."""
-    stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(key.encode())]))
-    z = stream.standard_normal(shape, dtype=np.float32)
-    leaf = key.rsplit(".", 1)[-1]
-    if leaf == "running_mean":
-        return 0.1 * z
-    if leaf == "running_var":
-        return 1 + 0.1 * np.abs(z)
-    if "gaussian_matrix" in key:
-        return z
-    if re.search(r"attention_biases|relative_position_bias_table", key):
-        return 0.5 * z
-    if re.search(r"rel_pos", key):
-        return 0.05 * z
-    if re.search(r"pos_embed|position_embed", key):
-        return 0.1 * z
-    if re.search(r"gamma|layer_scale|(^|\.)ls\d?(\.|$)", key):
-        return 0.1 + 0.02 * z
-    if _FULL_SIZE.search(key):
-        return z
-    if re.search(r"token_mixer\.0\.bn\.weight$", key):
-        return 0.75 + 0.075 * z
-    if re.search(r"token_mixer\.conv1?\.bn\.weight$", key):
-        return 0.5 + 0.05 * z
-    if leaf == "bias" or (len(shape) <= 1 and leaf != "weight"):
-        return 0.02 * z
-    if len(shape) <= 1:
-        return 1 + 0.1 * z
-    return z * np.float32((np.prod(shape) / shape[0]) ** -0.5)
+from samovar.benchmark.generated import value
 
 
 def fill(module: nn.Module, seed: int = 0) -> nn.Module:
