@@ -22,7 +22,7 @@ demo: $(VENV)/.segment
 		-o $(OUT)/ct_objects.nii.gz --preview $(OUT)/ct.png --manifest $(OUT)/ct.json
 	$(BIN)/samovar segment $(OUT)/scene.tif --prompts $(OUT)/scene_boxes.geojson \
 		-o $(OUT)/scene_objects.gpkg -o $(OUT)/scene_objects.geojson \
-		--preview $(OUT)/scene.png --manifest $(OUT)/scene.json
+		--preview $(OUT)/scene.png --manifest $(OUT)/scene.json --overwrite
 	@echo "Pictures: $(OUT)/ct.png and $(OUT)/scene.png"
 
 install: $(VENV)/.everything

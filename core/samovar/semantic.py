@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from samovar.parts import Spill
 
 UNNAMED = 1
 """Class of objects that nobody gave one."""
+CELL = 256
+"""Side of the squares by which objects that may touch are found."""
 
 
 class Dissolver:
@@ -58,23 +61,34 @@ class Dissolver:
     def _groups(self) -> list[list[SegmentedObject]]:
         held = sorted(self._held, key=lambda o: (o.class_id, o.region.start, o.region.stop))
         sets = UnionFind(len(held))
-        active: list[int] = []
+        near: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for i, item in enumerate(held):
-            active = [
-                j
-                for j in active
-                if held[j].class_id == item.class_id
-                and held[j].region.stop[0] >= item.region.start[0]
-            ]
-            for j in active:
+            cells = [(item.class_id, *cell) for cell in _cells(item.region)]
+            for j in sorted({j for cell in cells for j in near[cell]}):
                 if sets.find(i) != sets.find(j) and touch(item, held[j]):
                     sets.union(i, j)
-            active.append(i)
+            for cell in cells:
+                near[cell].append(i)
         return [[held[i] for i in group] for group in sets.groups()]
+
+
+def _cells(region: Region) -> list[tuple[int, int]]:
+    """Squares that a region, or a pixel beside it, lies in."""
+    (y0, x0), (y1, x1) = region.start, region.stop
+    return [
+        (y, x)
+        for y in range((y0 - 1) // CELL, y1 // CELL + 1)
+        for x in range((x0 - 1) // CELL, x1 // CELL + 1)
+    ]
 
 
 def touch(a: SegmentedObject, b: SegmentedObject) -> bool:
     """Whether two objects share a pixel or an edge of one."""
+    if any(
+        p > q for p, q in zip((*a.region.start, *b.region.start), (*b.region.stop, *a.region.stop),
+                              strict=True)
+    ):  # fmt: skip
+        return False
     wide = Region(
         tuple(v - 1 for v in b.region.start), tuple(v + 1 for v in b.region.stop)
     ).intersect(Region(tuple(v - 1 for v in a.region.start), tuple(v + 1 for v in a.region.stop)))
