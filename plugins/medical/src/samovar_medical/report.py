@@ -121,7 +121,7 @@ def _table(found: Sequence[Mapping[str, Any]], image: Image) -> str:
         ]
         for key, title, digits in _COLUMNS:
             value = row[key]
-            if value is None:
+            if not row["voxels"]:
                 cells.append("not found" if key == "volume_ml" else "")
             else:
                 value = value / 100.0 if "cm²" in title else value
