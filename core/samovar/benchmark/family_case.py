@@ -142,7 +142,8 @@ def _everything(model: Model, embedding: Embedding, side: int, quick: bool) -> d
 
 def sizes(bundle: Bundle) -> dict[str, Any]:
     """Parameters and multiply-accumulates of the graphs; None where they cannot be counted."""
-    counted = {role: parameters(bundle.graph(role)) for role in bundle.roles}
+    roles = [role for role in bundle.roles if role != "decoder_roi"]  # the same weights again
+    counted = {role: parameters(bundle.graph(role)) for role in roles}
     found: dict[str, Any] = {
         "parameters": sum(counted.values()), "encoder_gmac": None, "decoder_gmac": None
     }  # fmt: skip
