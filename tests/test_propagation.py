@@ -178,14 +178,14 @@ def test_a_box_of_one_slice_with_auto_is_not_held_to_that_box_elsewhere():
     assert walk.asked(7).box == (4, 4, 16, 16)
 
 
-def test_between_two_keys_the_box_lies_between_their_masks():
+def test_between_two_keys_the_box_lies_around_their_masks():
     boxes = (0, 0, 2, 40, 40, 3), (0, 0, 8, 40, 40, 9)
     walk = Walk(Prompt(1, box=boxes[0], key_boxes=boxes[1:]))
     walk.answered(2, answer(square(8)))
     walk.answered(8, answer(square(20)))
     walk.answered(3, answer(NOTHING))
     box = walk.asked(4).box
-    assert np.allclose(box, (4, 4, 18, 18), atol=0.5)
+    assert np.allclose(box, (5 - 1.2, 5 - 1.2, 25 + 1.2, 25 + 1.2))
 
 
 def test_a_key_of_which_nothing_is_known_asks_nothing_of_the_slices_between():

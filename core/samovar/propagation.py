@@ -309,17 +309,16 @@ class Propagation:
         return Prompt(id, prompt.name, box, positions, labels, class_id=prompt.class_id)
 
     def _between(self, id: int, position: int) -> Box | None:
-        """Between two keys: the box between those of their masks, and a margin."""
+        """Between two keys: the box around their masks, and a margin."""
         chain = self._chain_at[id].get(position)
         if chain is None or chain.toward is None:
             return None
         ends = [self.answers[id].get(key) for key in (chain.key, chain.toward)]
-        boxes = [(*e.region.start, *e.region.stop) for e in ends if e is not None and not e.empty]
-        if len(boxes) < 2:
+        regions = [e.region for e in ends if e is not None and not e.empty]
+        if len(regions) < 2:
             return None
-        share = (position - chain.key) / (chain.toward - chain.key)
-        y0, x0, y1, x1 = ((1 - share) * a + share * b for a, b in zip(*boxes, strict=True))
-        return _grown((y0, x0), (y1, x1), None)
+        around = regions[0].union(regions[1])
+        return _grown(around.start, around.stop, None)
 
     def _afresh(self, id: int, step: Step, before: SliceAnswer) -> Prompt:
         """The same slice without its prior, within the box that is surest there."""

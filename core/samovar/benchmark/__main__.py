@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from samovar.benchmark import engine, main_job, runtimes, volume_v
+from samovar.benchmark import engine, int8, main_job, runtimes, volume_v
 from samovar.benchmark.compare import case_record, take_turns
 from samovar.benchmark.machine import describe_machine, load_average
 from samovar.benchmark.report import write_record
@@ -86,6 +86,16 @@ def run_engine(_rounds: int, model: str) -> dict[str, Any]:
     return engine.run_engine(model, progress=engine.say)
 
 
+def run_int8(rounds: int, model: str) -> dict[str, Any]:
+    """int8 against fp32: the model, and the family with generated weights."""
+    models = (model, *(m for m in int8.MODELS if m != "tiny"))
+    return int8.run_int8(rounds, models, progress=_say_int8)
+
+
+def _say_int8(case: str) -> None:
+    sys.stderr.write(f"{int8.NAME}: {case}\n")
+
+
 def _say(case: str) -> None:
     sys.stderr.write(f"{runtimes.NAME}: {case}\n")
 
@@ -99,6 +109,7 @@ BENCHMARKS: dict[str, Callable[[int, str], dict[str, Any]]] = {
     runtimes.NAME: run_runtimes,
     volume_v.NAME: run_volume,
     engine.NAME: run_engine,
+    int8.NAME: run_int8,
 }
 """What makes the record of each."""
 

@@ -48,18 +48,21 @@ def shown_progress(
     if not console.is_terminal:
         yield line_by_line(clock)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(),
+        TextColumn("{task.fields[text]}"),
+    )  # fmt: skip
     with ProgressBar(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("segmenting", total=None)
+        task = bar.add_task("segmenting", total=None, text="")
 
         def tick(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total)
+            bar.update(task, completed=progress.done, total=progress.total, text=progress.text)
 
         yield tick
 
 
 def line_by_line(clock: Callable[[], float] = time.monotonic) -> ProgressCallback:
-    """A callback that says ``segmenting 120/400, 3.1/s, 1 min 30 s left`` every few seconds."""
+    """A callback that says ``segmenting 120/400, 3.1/s, 1 min 30 s left, z17 …`` now and then."""
     started = last = clock()
 
     def tick(progress: Progress) -> None:
@@ -69,7 +72,8 @@ def line_by_line(clock: Callable[[], float] = time.monotonic) -> ProgressCallbac
             return
         last = now
         rate = pace(progress.done, progress.total, now - started)
-        say(f"segmenting {progress.done}/{progress.total}{rate and ', '}{rate}")
+        parts = (f"{progress.done}/{progress.total}", rate, progress.text)
+        say(f"segmenting {', '.join(p for p in parts if p)}")
 
     return tick
 

@@ -23,6 +23,7 @@ from samovar.cli.segment_request import (
     read_all_prompts,
 )
 from samovar.cli.tile_report import failure_lines
+from samovar.errors import Cancelled
 from samovar.executor import CancelToken
 from samovar.formats import stage_objects, written_suffix
 from samovar.image import Image
@@ -68,7 +69,9 @@ def run_segment(request: Request) -> int:
         else:
             request.tiles.refuse()
             existing = None if request.extend is None else read_labels(request.extend, image)
-            objects = _segment(request, image, prompts, generator)
+            objects, cancelled = _segment(request, image, prompts, generator)
+            if cancelled:
+                raise _kept(objects, prompts, image, outputs, given_options(request))
             if existing is not None:
                 objects, left = extend(objects, existing, image)
                 _say_left(request, left)
@@ -79,12 +82,39 @@ def run_segment(request: Request) -> int:
 
 def _segment(
     request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
-) -> Objects:
+) -> tuple[Objects, bool]:
+    """The objects, and whether these are only those that were finished before an interrupt."""
     # the pipeline and the models are not needed to say that the input is wrong
     from samovar.pipeline import segment_image
 
     with _prepared(request, image, prompts, generator) as (job, record, _):
-        return Objects(image.grid, segment_image(job), record, image)
+        try:
+            return Objects(image.grid, segment_image(job), record, image), False
+        except Cancelled as stopped:
+            record["cancelled"] = True
+            return Objects(image.grid, stopped.finished, record, image), True
+
+
+def _kept(
+    objects: Objects,
+    prompts: Prompts | None,
+    image: Image,
+    outputs: Outputs,
+    options: Mapping[str, Any],
+) -> Cancelled:
+    """What was finished goes to outputs called ``.partial``; returns what to tell the user."""
+    if not len(objects) or not outputs.objects:
+        return Cancelled("cancelled: no object was finished, nothing was written")
+    files: list[Path] = []
+    with all_or_nothing() as staged:
+        for path, spec in outputs.objects:
+            suffix = written_suffix(path, spec)
+            stem = path.name[: len(path.name) - len(suffix)]
+            files.append(path.with_name(f"{stem}.partial{suffix}"))
+            staged.append(stage_objects(objects, files[-1], spec, image, **options))
+    total = "" if prompts is None else f" of {len(prompts)}"
+    names = ", ".join(str(f) for f in files)
+    return Cancelled(f"cancelled: {len(objects)}{total} objects were finished and are in {names}")
 
 
 @contextmanager

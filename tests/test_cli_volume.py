@@ -1,0 +1,136 @@
+"""``samovar segment`` on a volume: following, key slices, an interrupt; with a perfect model."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from oracle import OracleModel
+from samovar.benchmark.volume_inputs import write_nifti
+from samovar.formats import open_image
+
+pytest.importorskip("samovar_medical")
+
+SHAPE = (20, 30, 40)
+FIRST, SECOND = "first=8,6,2,21,19,15", "second=25,20,14,30,25,17"
+
+
+def balls() -> np.ndarray:
+    z, y, x = np.indices(SHAPE)
+    labels = ((z - 8) ** 2 + (y - 12) ** 2 + (x - 14) ** 2 <= 36).astype(np.int16) * 50
+    labels[14:17, 20:25, 25:30] = 90
+    return labels
+
+
+@pytest.fixture
+def model(site, monkeypatch):
+    monkeypatch.setenv("SAMOVAR_PLUGINS", "samovar,samovar-medical")
+    made = OracleModel()
+    monkeypatch.setattr("samovar.api.load_model", lambda name, **options: made)
+    return made
+
+
+@pytest.fixture
+def volume(tmp_path):
+    return write_nifti(lambda z: balls()[z], SHAPE, (1.0, 1.0, 1.0), tmp_path / "v.nii.gz")
+
+
+def read(path) -> np.ndarray:
+    with open_image(str(path)) as image:
+        return np.rint(image.read()[0]).astype(int)
+
+
+@pytest.fixture
+def segmented(model, volume, samovar, tmp_path):
+    """Runs a command and returns the labels and the manifest."""
+
+    def run(*arguments: str):
+        out, manifest = tmp_path / "o.nii.gz", tmp_path / "m.json"
+        ran = samovar(
+            "segment", volume, "--modality", "gray", "--window", "L127.5W255", *arguments,
+            "-o", out, "--manifest", manifest,
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+        return read(out), json.loads(manifest.read_text())
+
+    return run
+
+
+@pytest.mark.parametrize("axis", ["x", "y", "z"])
+def test_boxes_along_any_axis(segmented, axis):
+    labels, record = segmented("--box", FIRST, "--box", SECOND, "--axis", axis)
+    assert np.array_equal(labels == 1, balls() == 50)
+    assert np.array_equal(labels == 2, balls() == 90)
+    assert record["following"] == {
+        "axis": axis, "extent": "box", "anchor": "best", "consensus": False,
+    }  # fmt: skip
+
+
+def test_a_box_of_one_slice_is_followed_with_extent_auto(segmented):
+    flat = "first=8,6,8,21,19,9"
+    labels, _ = segmented("--box", flat)
+    assert np.flatnonzero(labels.any(axis=(1, 2))).tolist() == [8]
+    labels, _ = segmented("--box", flat, "--extent", "auto", "--anchor", "middle")
+    assert np.array_equal(labels == 1, balls() == 50)
+
+
+def test_several_boxes_of_one_name_are_key_slices(segmented):
+    keys = [f"first=8,6,{z},21,19,{z + 1}" for z in (2, 8, 14)]
+    labels, record = segmented(*(a for k in keys for a in ("--box", k)))
+    assert np.array_equal(labels == 1, balls() == 50)
+    (prompt,) = record["prompts"]
+    assert len(prompt["key_boxes"]) == 2
+
+
+def test_three_axes_vote(segmented):
+    labels, record = segmented("--box", FIRST, "--consensus")
+    assert np.array_equal(labels == 1, balls() == 50)
+    assert record["following"]["consensus"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--axis", "axial"), "auto, x, y or z"),
+        (("--extent", "all"), "extent 'all'"),
+        (("--anchor", "first"), "anchor 'first'"),
+        (("--box", "first=8,6,2,21,19,9"), "2 boxes of several slices"),
+    ],
+)
+def test_bad_usage(model, volume, samovar, tmp_path, arguments, message):
+    ran = samovar("segment", volume, "--box", FIRST, *arguments, "-o", tmp_path / "o.nii.gz")
+    assert ran.code == 2
+    assert message in ran.err
+    assert not (tmp_path / "o.nii.gz").exists()
+
+
+def test_an_interrupt_keeps_finished_objects_under_another_name(
+    model, volume, samovar, tmp_path, monkeypatch
+):
+    decode = model.decode
+
+    def interrupted(embedding, prompts):
+        if model.decoded >= 10:
+            raise KeyboardInterrupt
+        return decode(embedding, prompts)
+
+    monkeypatch.setattr(model, "decode", interrupted)
+    arguments = (
+        "segment", volume, "--modality", "gray", "--window", "L127.5W255", "--anchor", "middle",
+        "--box", SECOND, "--box", FIRST,
+    )  # fmt: skip
+    ran = samovar(*arguments, "-o", tmp_path / "o.nii.gz")
+    assert ran.code == 130
+    assert "1 of 2 objects were finished" in ran.err
+    assert not (tmp_path / "o.nii.gz").exists()
+    labels = read(tmp_path / "o.partial.nii.gz")
+    assert np.array_equal(labels > 0, balls() == 90)
+
+    model.decoded = 10
+    (tmp_path / "o.partial.nii.gz").unlink()
+    ran = samovar(*arguments, "-o", tmp_path / "o.nii.gz")
+    assert ran.code == 130
+    assert "nothing was written" in ran.err
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["v.nii.gz"]
