@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from samovar.errors import InputError, UsageError
@@ -9,7 +10,7 @@ from samovar.image import Image, ImageInfo
 from samovar_medical.dicom_pet import suv_factor
 from samovar_medical.dicom_picture import open_picture
 from samovar_medical.dicom_pixels import require_whole
-from samovar_medical.dicom_series import Series, choose_series, read_study
+from samovar_medical.dicom_series import Series, alone, choose_series, read_study
 from samovar_medical.dicom_source import DicomSource
 from samovar_medical.dicom_stack import Stack, build_stack
 from samovar_medical.dicom_volume import DicomVolume, Values
@@ -59,7 +60,8 @@ class DicomFormat:
                     f"{path}: --frame is for pictures without a position in the patient, this is "
                     "a volume: leave it out"
                 )
-            return _open_volume(path, chosen, allow_gaps, [*notes, *chosen.notes])
+            notes = [*notes, *alone(Path(path), chosen), *chosen.notes]
+            return _open_volume(path, chosen, allow_gaps, notes)
         except (InputError, MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:  # pydicom's own messages quote what stands in the header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -30,6 +31,7 @@ _ALIKE = 1e-3
 """Largest difference of direction cosines inside one volume."""
 
 _LISTED = 30
+_NEIGHBOURS = 20
 _NOT_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.66.4": "a DICOM segmentation",
     "1.2.840.10008.5.1.4.1.1.66.7": "a DICOM segmentation",
@@ -136,6 +138,18 @@ def read_study(source: str) -> Study:
     if not frames:
         raise InputError(f"{source}: {_nothing(path, files, others)}")
     return Study(source, tuple(_with_keys(source, _series(frames))), others)
+
+
+def alone(path: Path, series: Series) -> list[str]:
+    """A word when a single slice was given whose folder holds more of its series."""
+    if path.is_dir() or len(series.frames) > 1 or not series.uid:
+        return []
+    for other in itertools.islice(path.parent.iterdir(), _NEIGHBOURS):
+        if other != path and other.is_file() and looks_like_dicom(other):
+            frames = read_frames(other)
+            if frames and frames[0].instance.series_uid == series.uid:
+                return ["one slice of a series: give its folder to open the whole of it"]
+    return []
 
 
 def choose_series(study: Study, wanted: str | None) -> tuple[Series, list[str]]:
