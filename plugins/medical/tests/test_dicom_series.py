@@ -6,8 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
-from dicom_making import make_series, make_slice, save
+from dicom_making import make_enhanced, make_series, make_slice, numbers, save
 from samovar.errors import InputError, UsageError
 from samovar_medical.dicom import DicomFormat
 
@@ -59,7 +60,7 @@ def test_instance_numbers_are_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize("preamble", [True, False])
-def test_a_single_file_is_a_slice(tmp_path, preamble):
+def test_a_single_file_is_a_slice(tmp_path, caplog, preamble):
     volume = random_volume()
     path = save(make_series(volume, AFFINE), tmp_path / "ct", shuffle=None) / "IM0002"
     if not preamble:
@@ -69,6 +70,11 @@ def test_a_single_file_is_a_slice(tmp_path, preamble):
         assert np.array_equal(image.read()[0, 0], volume[2])
         assert image.grid.spacing == pytest.approx((0.8, 0.9, 2.5))
         assert image.grid.affine[2, 3] == 405
+    assert "one slice of a series: give its folder" in caplog.text
+    caplog.clear()
+    alone = shutil.copy(path, tmp_path)
+    open_dicom(alone).close()
+    assert not caplog.text
 
 
 def test_the_host_finds_files_of_any_name(tmp_path):
@@ -170,6 +176,27 @@ def test_phases_by_time_and_directions_by_number(tmp_path):
     assert "1011" not in str(caught.value)
     with open_dicom(folder, series="3.3") as image:
         assert np.array_equal(image.read()[0], random_volume(2))
+
+
+def test_time_points_of_one_enhanced_object(tmp_path):
+    """Four dimensions in one file: a volume a time point."""
+    first, second = random_volume(1), random_volume(2)
+    header = make_enhanced(np.concatenate([first, second]), AFFINE, modality="EMR")
+    order = np.random.default_rng(3).permutation(12)
+    for frame, group in zip(order, header.PerFrameFunctionalGroupsSequence, strict=True):
+        content = Dataset()
+        content.TemporalPositionIndex = int(frame // 6) + 1
+        group.FrameContentSequence = [content]
+        group.PixelValueTransformationSequence[0].RescaleIntercept = 0
+        place = [*AFFINE[:2, 3], AFFINE[2, 3] + 2.5 * (frame % 6)]
+        group.PlanePositionSequence[0].ImagePositionPatient = numbers(place)
+    path = tmp_path / "many.dcm"
+    header.save_as(path, enforce_file_format=True)
+    with pytest.raises(UsageError, match=r"3\.1 \(MR, 6 slices.*time point 1.*3\.2"):
+        open_dicom(path)
+    for key, volume in (("3.1", first), ("3.2", second)):
+        with open_dicom(path, series=key) as image:
+            assert np.array_equal(image.read()[0], volume)
 
 
 def test_diffusion_splits_twice(tmp_path):
