@@ -77,9 +77,11 @@ def test_a_box_of_one_slice_is_followed_with_extent_auto(segmented):
 
 
 def test_several_boxes_of_one_name_are_key_slices(segmented):
-    keys = [f"first=8,6,{z},21,19,{z + 1}" for z in (2, 8, 14)]
+    keys = [f"first=8,6,{z},21,19,{z + 1}" for z in (4, 8, 12)]
     labels, record = segmented(*(a for k in keys for a in ("--box", k)))
-    assert np.array_equal(labels == 1, balls() == 50)
+    expected = balls() == 50
+    expected[:4] = expected[13:] = False
+    assert np.array_equal(labels == 1, expected)
     (prompt,) = record["prompts"]
     assert len(prompt["key_boxes"]) == 2
 
