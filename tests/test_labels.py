@@ -116,7 +116,8 @@ class TestOneFileEach:
         empty = SegmentedObject(5, Region((0, 0, 0), (0, 0, 0)), b"", name="gone")
         mask = block((0, 0, 0), (1, 1, 1))
         items = (
-            item(1, mask, "liver"), item(2, mask, "left/kidney: 1"), item(3, mask), item(4, mask, ".."),
+            item(1, mask, "liver"), item(2, mask, "left/kidney: 1"), item(3, mask),
+            item(4, mask, ".."),
             item(6, mask, "Node"), item(7, mask, "node"), empty,
         )  # fmt: skip
         jobs = one_file_each(Objects(GRID, items), tmp_path / "seg.nii.gz", ".nii.gz")

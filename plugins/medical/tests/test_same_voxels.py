@@ -26,17 +26,14 @@ def test_all_48_orders_and_directions(geometry):
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
-    [((0, 3, 0.5), "0.5 mm off"), ((0, 0, 0.71), "mm off"), ((2, 1, 0.3), "mm off")],
+    ("place", "value", "word"),
+    [((0, 3), 0.5, r"0\.5 mm off"), ((0, 0), 0.1, "mm off"), ((2, 1), 0.3, "mm off")],
 )
-def test_another_place_is_refused(geometry, change, word):
+def test_another_place_is_refused(geometry, place, value, word):
     base = geometry.reference_affine(oblique=False)
     grid = Grid(geometry.SHAPE, base, Frame.lps())
     image = ArrayImage(np.zeros(grid.shape), grid, ImageInfo("ct", "volume", "array"))
     other = base.copy()
-    row, column, value = change
-    other[row, column] = (
-        other[row, column] + value if column == 3 else value + (row == column) * 0.1
-    )
+    other[place] += value
     with pytest.raises(GeometryError, match=word):
         same_voxels("labels", Grid(geometry.SHAPE, other, Frame.lps()), image)
