@@ -75,9 +75,9 @@ def test_a_case_that_fails_says_its_last_line():
         runtimes._case("speed", "nothing-like-it", "AVX2", 1)
 
 
-def test_ratios_are_paired_by_round(monkeypatch):
+def test_cases_take_turns_and_the_best_rounds_are_compared(monkeypatch):
     clock = [0.0]
-    taken = iter([9.0, 9.0, 4.0, 2.0, 3.0, 6.0, 8.0, 4.0])  # uncounted turn, then three rounds
+    taken = iter([9.0, 9.0, 4.0, 2.0, 3.0, 6.0, 8.0, 4.0])  # an uncounted turn, then three
 
     def work():
         clock[0] += next(taken)

@@ -25,9 +25,9 @@ TITLE = "Runtimes against torch"
 ABOUT = (
     "The same weights (generated: cost does not depend on them) in samovar's runtimes and in our"
     " own torch modules, single precision, one thread, on the same arrays. CPU milliseconds are"
-    " those of the best round; torch and the runtimes take turns. A ratio is torch's time divided"
-    " by the runtime's, round by round, and its median. Encoder: one picture. Decoder: one prompt"
-    " through the mask decoder over the whole embedding."
+    " those of the best round; torch and the runtimes take turns. A ratio is torch's best round"
+    " divided by the runtime's. Encoder: one picture. Decoder: one prompt through the mask decoder"
+    " over the whole embedding."
 )
 GOALS: Mapping[str, tuple[float, float]] = {
     "mobile-sam": (2.3, 3.0),
