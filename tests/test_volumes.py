@@ -90,3 +90,46 @@ def test_an_interrupt_keeps_the_objects_that_were_finished():
     by_id = {o.id: o for o in segment_volume(whole)}
     for item in stopped.value.finished:
         assert item.bits == by_id[item.id].bits
+
+
+def test_every_touched_slice_is_encoded_once_however_little_memory_there_is(monkeypatch):
+    from samovar import volumes
+    from samovar.cache import EmbeddingCache
+
+    made = []
+
+    def small():
+        made.append(EmbeddingCache(memory=1))
+        return made[-1]
+
+    monkeypatch.setattr(volumes, "EmbeddingCache", small)
+    model = OracleModel()
+    box = Prompt(1, box=(7, 5, 3, 20, 18, 16))
+    image = ArrayImage(ball(), GRID)
+    prompts = Prompts(
+        (box, Prompt(2, box=(7, 5, 6, 20, 18, 13)), Prompt(3, box=(1, 1, 3, 5, 5, 9)))
+    )
+    items = segment_volume(Job(image, model, choose_intensity(image, "gray"), prompts))
+    assert model.encoded == 13
+    assert np.array_equal(items[0].window(GRID.region), ball() == 1)
+    assert len(made[0]) == 0
+
+
+def test_260_objects_are_260_labels():
+    labels = np.zeros((12, 140, 140), dtype=np.uint16)
+    boxes = []
+    for i in range(260):
+        y, x = 2 + 8 * (i // 17), 2 + 8 * (i % 17)
+        labels[3:9, y : y + 5, x : x + 5] = 1 + i % 255
+        boxes.append(Prompt(i + 1, box=(x, y, 3, x + 5, y + 5, 9)))
+    grid = Grid(labels.shape, np.eye(4), Frame.lps())
+    image = ArrayImage(labels.astype(np.uint8), grid)
+    model = OracleModel()
+    items = segment_volume(
+        Job(image, model, choose_intensity(image, "gray"), Prompts(tuple(boxes)))
+    )
+    found = Objects(grid, items).labels()
+    assert found.dtype == np.uint16
+    assert np.array_equal(np.unique(found), np.arange(261))
+    assert np.array_equal(found > 0, labels > 0)
+    assert model.encoded == 6

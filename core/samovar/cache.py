@@ -49,7 +49,7 @@ class EmbeddingCache:
         disk: bytes of files in a temporary folder, removed with the cache; 0 for none.
     """
 
-    def __init__(self, memory: int = 96 << 20, disk: int = 4 << 30) -> None:
+    def __init__(self, memory: int = 128 << 20, disk: int = 4 << 30) -> None:
         self._limits = (memory, disk)
         self._hot: OrderedDict[str, Embedding] = OrderedDict()
         self._cold: OrderedDict[str, _Spilled] = OrderedDict()

@@ -7,10 +7,7 @@ views that know nothing of each other.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from samovar.answers import answer, check_kinds, object_of
-from samovar.cache import EmbeddingCache
 from samovar.chains import Following
 from samovar.errors import UsageError
 from samovar.job import Job as Job
@@ -40,8 +37,6 @@ def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
         check_kinds(job.prompts, job.model.decoder)
     if job.image.grid.ndim == 2:
         return segment_tiles(job)
-    if job.cache is None:
-        job = replace(job, cache=EmbeddingCache(disk=0))
     if job.prompts is not None:
         return segment_volume(job)
     parts: list[Part] = []

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from samovar.cache import EmbeddingCache
 from samovar.chains import Following
 from samovar.errors import Cancelled
 from samovar.job import Job
@@ -47,6 +48,9 @@ def segment_volume(job: Job) -> tuple[SegmentedObject, ...]:
 
 
 def _followed(job: Job) -> tuple[SegmentedObject, ...]:
+    cache = EmbeddingCache()
+    if job.cache is None:
+        job = replace(job, cache=cache)
     session = VolumeSession(job, remember=False)
     try:
         session.update()
@@ -54,6 +58,8 @@ def _followed(job: Job) -> tuple[SegmentedObject, ...]:
         cancelled = Cancelled("cancelled: finished objects were kept")
         cancelled.finished = session.objects(session.finished())
         raise cancelled from stopped
+    finally:
+        cache.clear()
     return session.objects()
 
 
