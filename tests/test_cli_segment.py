@@ -202,3 +202,53 @@ def test_nothing_would_be_written(model, picture, samovar):
     ran = samovar("segment", picture, "--box", "1,1,5,5")
     assert ran.code == 2
     assert "nothing would be written" in ran.err
+
+
+def test_extending_leaves_what_is_labelled(model, picture, samovar, tmp_path):
+    before = np.zeros((40, 60), np.uint8)
+    before[:10, :20] = 1
+    labels = tmp_path / "labels.png"
+    PIL.Image.fromarray(before).save(labels)
+    ran = samovar("segment", picture, *BOXES, "-o", labels, "--extend", labels)
+    assert ran.code == 0, ran.err
+    expected = np.zeros((40, 60), int)
+    expected[5:15, 10:30], expected[20:35, 35:55] = 2, 3
+    expected[:10, :20] = 1
+    assert np.array_equal(np.asarray(PIL.Image.open(labels)), expected)
+    assert "50 pixels of new objects lie in existing ones" in ran.err
+
+
+def test_extending_labels_of_another_image(model, picture, samovar, tmp_path):
+    labels = tmp_path / "labels.png"
+    PIL.Image.fromarray(np.ones((40, 61), np.uint8)).save(labels)
+    before = labels.read_bytes()
+    ran = samovar("segment", picture, *BOXES, "-o", labels, "--extend", labels)
+    assert (ran.code, model.asked) == (2, [])
+    assert "is not on the grid" in ran.err
+    assert labels.read_bytes() == before
+
+
+def test_one_file_an_object(model, picture, samovar, tmp_path):
+    out, manifest = tmp_path / "o.png", tmp_path / "m.json"
+    ran = samovar(
+        "segment", picture, *BOXES, "-o", out, "--split-labels", "--manifest", manifest, "--json"
+    )
+    assert ran.code == 0, ran.err
+    names = ["o_a.png", "o_2.png"]
+    assert json.loads(ran.out)["outputs"] == [str(tmp_path / n) for n in names]
+    assert json.loads(manifest.read_text("utf-8"))["outputs"] == names
+    assert not out.exists()
+    for name, value, pixels in zip(names, (1, 2), (200, 300), strict=True):
+        labels = np.asarray(PIL.Image.open(tmp_path / name))
+        assert set(np.unique(labels)) == {0, value}
+        assert np.count_nonzero(labels) == pixels
+
+
+def test_a_format_by_name(model, picture, samovar, tmp_path):
+    out = tmp_path / "o.png"
+    ran = samovar("segment", picture, *BOXES, "-o", f"label-png:{out}")
+    assert ran.code == 0, ran.err
+    assert out.exists()
+    ran = samovar("segment", picture, *BOXES, "-o", f"label-png:{tmp_path / 'o.tif'}")
+    assert ran.code == 2
+    assert "label-png" in ran.err
