@@ -285,7 +285,7 @@ def test_an_enhanced_multiframe_image(geometry, tmp_path):
     require_valid(tmp_path / "seg.dcm")
 
 
-def test_interpolated_slices_refer_to_no_frame_of_their_own(geometry, tmp_path):
+def test_interpolated_slices_refer_to_no_frame_of_their_own(geometry, tmp_path, caplog):
     headers = make_series(values((8, 7, 9)), geometry.reference_affine())
     del headers[3]
     image = open_image(save(headers, tmp_path / "gaps"), allow_gaps=True)
@@ -294,6 +294,7 @@ def test_interpolated_slices_refer_to_no_frame_of_their_own(geometry, tmp_path):
     mask[2:6, 2:5, 3:7] = True
     objects = Objects(image.grid, (found(1, mask, "liver"),), RECORD, image)
     write_objects(objects, tmp_path / "seg.dcm", image)
+    assert "1 of 8 slices were interpolated" in caplog.text
     frames = segments(tmp_path / "seg.dcm")["liver"]
     assert len(frames) == 4
     centre = image.grid.to_world(np.argwhere(mask).mean(axis=0)[::-1])

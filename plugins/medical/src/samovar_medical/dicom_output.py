@@ -96,6 +96,16 @@ def require_study(image: Image, kind: str) -> Study:
     return Study(source)
 
 
+def say_interpolated(study: Study, kind: str) -> None:
+    """Where slices of the image are not the scanner's own, say so."""
+    between = sum(s is None for s in study.source.slices)
+    if between:
+        warn(kind, [
+            f"{between} of {len(study.source.slices)} slices were interpolated when the series "
+            "was read: what lies on them refers to no image of the scanner"
+        ])  # fmt: skip
+
+
 def require_found(objects: Objects, kind: str) -> list[SegmentedObject]:
     """The objects that have voxels; the others are named in a line and left out.
 

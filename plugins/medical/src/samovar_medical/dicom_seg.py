@@ -27,6 +27,7 @@ from samovar_medical.dicom_output import (
     maker_of,
     require_found,
     require_study,
+    say_interpolated,
     series_number,
     speaking_of_no_patient,
 )
@@ -70,6 +71,7 @@ class DicomSegFormat:
         """
         study = require_study(image, self.kind)
         items = require_found(objects, self.kind)
+        say_interpolated(study, self.kind)
         found = meanings(items, code)
         uncoded = [i.name or str(i.id) for i in items if not found[i.id].known]
         if uncoded:

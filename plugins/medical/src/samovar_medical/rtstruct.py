@@ -28,6 +28,7 @@ from samovar_medical.dicom_output import (
     maker_of,
     require_found,
     require_study,
+    say_interpolated,
     series_number,
     speaking_of_no_patient,
 )
@@ -70,6 +71,7 @@ class RtstructFormat:
         """
         study = require_study(image, self.kind)
         items = require_found(objects, self.kind)
+        say_interpolated(study, self.kind)
         found = meanings(items, code)
         with speaking_of_no_patient(self.kind):
             dataset = _head(study, objects)
