@@ -189,9 +189,12 @@ def to_svg(record: Mapping[str, Any]) -> bytes:
     figure, axes = plots.subplots(1, 2 if accurate else 1, figsize=(13 if accurate else 8, 6),
                                   squeeze=False)  # fmt: skip
     costs = [(r["encoder_ms_cpu"], -r["decoder_ms_per_prompt_cpu"]) for r in rows]
-    _draw(axes[0][0], [(x, -y) for x, y in costs], [r["model"] for r in rows], front(costs),
+    several = len({(r["runtime"], r["precision"]) for r in rows}) > 1
+    names = [_label(r) if several else r["model"].split("/")[-1] for r in rows]
+    axes[0][0].set_xscale("log")
+    _draw(axes[0][0], [(x, -y) for x, y in costs], names, front(costs),
           [r["weights"] == "generated" for r in rows])  # fmt: skip
-    axes[0][0].set(xscale="log", xlabel="encoder, CPU ms", ylabel="decoder, CPU ms a prompt",
+    axes[0][0].set(xlabel="encoder, CPU ms", ylabel="decoder, CPU ms a prompt",
                    title="Cost (open: generated weights)")  # fmt: skip
     if accurate:
         points = [(x, y) for _, x, y in accurate]
@@ -214,9 +217,12 @@ def _accurate(record: Mapping[str, Any]) -> list[tuple[str, float, float]]:
                and all(a[k] == row[k] for k in ("model", "runtime", "precision"))]  # fmt: skip
         counts = _counts([row], "total_ms_")
         if own and counts:
-            label = f"{row['model']} {row['runtime']} {row['precision']}"
-            found.append((label, row[f"total_ms_{counts[0]}_cpu"], sum(own) / len(own)))
+            found.append((_label(row), row[f"total_ms_{counts[0]}_cpu"], sum(own) / len(own)))
     return found
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    return f"{row['model'].split('/')[-1]} {row['runtime']} {row['precision']}"
 
 
 def _draw(
@@ -229,8 +235,11 @@ def _draw(
     axis.plot(*zip(*(points[i] for i in kept), strict=True), color="#c0392b", linewidth=1)
     for (x, y), name, empty in zip(points, names, hollow, strict=True):
         axis.plot(x, y, "o", color="#2c3e50", fillstyle="none" if empty else "full")
-        axis.annotate(name.split("/")[-1], (x, y), xytext=(4, 4), textcoords="offset points",
-                      fontsize=7)  # fmt: skip
+        axis.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    ticker: Any = import_module("matplotlib.ticker")
+    axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.margins(x=0.2, y=0.1)
     axis.grid(alpha=0.3)
 
 
