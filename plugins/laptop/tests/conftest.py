@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,3 +17,12 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "graphs"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The shared sample data; the test is skipped where it is absent."""
+    place = os.environ.get("SAMOVAR_SHARED") or Path(__file__).resolve().parents[4] / "shared"
+    if not (Path(place) / "data" / "MANIFEST.json").is_file():
+        pytest.skip(f"no shared sample data in {place}: set SAMOVAR_SHARED")
+    return Path(place)

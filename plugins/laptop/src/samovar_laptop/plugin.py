@@ -67,7 +67,7 @@ QUANTIZE_OPTIONS = (
     OptionSpec("--samples", "pictures to calibrate with", int, 64),
     OptionSpec("--percentile", "of a tensor's values that its scale covers", float, 99.99),
     OptionSpec("--hard-samples", "calibrate with the pictures that rounding hurts most", bool),
-    OptionSpec("--weight-bits", "8, or 7: no overflow on CPUs without VNNI", int, 8),
+    OptionSpec("--weight-bits", "7: exact on every CPU; 8: only on those with VNNI", int, 7),
     OptionSpec("--keep", "leave nodes in float whose name contains this", multiple=True),
     OptionSpec(
         "--attention",

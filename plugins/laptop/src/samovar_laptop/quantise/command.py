@@ -38,7 +38,7 @@ def quantize(
     samples: int = 64,
     percentile: float = 99.99,
     hard_samples: bool = False,
-    weight_bits: int = 8,
+    weight_bits: int = 7,
     keep: Sequence[str] | None = None,
     attention: str = "float",
     minutes: float = 10.0,
@@ -70,7 +70,7 @@ def quantize(
         missing = "--data" if not data else "--output"
         raise UsageError(f"samovar quantize needs {missing}: see samovar quantize --help")
     if weight_bits not in (7, 8):
-        raise UsageError(f"--weight-bits is {weight_bits}: give 8, or 7 for CPUs without VNNI")
+        raise UsageError(f"--weight-bits is {weight_bits}: give 7, or 8 for CPUs with VNNI alone")
     if not 50 < percentile <= 100:
         raise UsageError(f"--percentile is {percentile:g}: give more than 50, up to 100")
     if limit < 0 or minutes <= 0:

@@ -24,6 +24,8 @@ POOL = 3
 """With hard samples: how many candidates there are for each place."""
 
 TURNS = 5
+BITS = 7
+"""Of the weights. With 8, sums of two products overflow on x86 CPUs without VNNI, silently."""
 
 Say = Callable[[str], None]
 
@@ -36,7 +38,7 @@ class Recipe:
     percentile: float = PERCENTILE
     hard: bool = False
     """Calibrate with the pictures that a first int8 encoder gets most wrong (TinySAM)."""
-    bits: int = 8
+    bits: int = BITS
     """Of the weights."""
     keep: tuple[str, ...] = ()
     """Parts of the names of nodes that stay in float."""
