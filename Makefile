@@ -39,6 +39,7 @@ lint: $(VENV)/.everything
 
 bench: $(VENV)/.everything
 	$(PY) -m samovar.benchmark
+	$(PY) -m samovar_geo.benchmark
 
 # hours where every architecture has to be exported first; MODELS="mobile-sam tiny" is quicker
 bench-family: $(VENV)/.everything
@@ -49,7 +50,7 @@ card: $(VENV)/.everything
 	$(PY) -m samovar.evaluation.card
 
 parity: $(VENV)/.everything
-	$(PY) -m pytest plugins/encoders -m "not weights" -k parity
+	$(PY) -m pytest plugins/encoders -m "not weights" -k "parity or bundles"
 
 docs: $(VENV)/.everything
 	$(PY) -m samovar_datasets pictures -o docs/pictures

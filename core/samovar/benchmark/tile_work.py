@@ -1,8 +1,8 @@
 """One measured run of tiles: with a model that costs nothing, or with a real one.
 
-``run IMAGE OUT FACTS [MODEL PROMPTS]`` segments IMAGE into OUT and writes to FACTS where the CPU
-time went. Without a model the objects are the connected bright pixels, read off the picture: what
-is left is the engine.
+``run IMAGE OUT FACTS [MODEL PROMPTS AUTO]`` segments IMAGE into OUT and writes to FACTS where the
+CPU time went. Without a model the objects are the connected bright pixels, read off the picture:
+what is left is the engine. PROMPTS is empty where the generator AUTO finds them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from samovar.job import Job, PipelineModel
 from samovar.ledger import Ledger
 from samovar.masks import Masks, PixelMask
 from samovar.objects import SegmentedObject
+from samovar.plugins import registry
 from samovar.prompts import Prompt, Prompts
 from samovar.protocols import Context
 from samovar.staging import all_or_nothing
@@ -113,7 +114,9 @@ class Clock:
         return timed
 
 
-def run(image: str, out: str, facts: str, model: str = "", prompts: str = "") -> None:
+def run(
+    image: str, out: str, facts: str, model: str = "", prompts: str = "", auto: str = ""
+) -> None:
     """Segment ``image`` into ``out``; stages and counts go to ``facts`` as JSON."""
     clock = Clock()
     with open_image(image) as opened:
@@ -125,7 +128,9 @@ def run(image: str, out: str, facts: str, model: str = "", prompts: str = "") ->
             from samovar.models import load_model
 
             loaded: Any = load_model(model, threads=1, runtime="default")
-            generator = None
+            generator: Any = None
+            if auto:
+                generator = registry().load(registry().find("prompt-generator", auto))
         else:
             loaded = generator = Oracle()
         modality = "gray" if opened.channels == 1 else "rgb"

@@ -105,6 +105,16 @@ class Neighbourhood:
         corner, count = np.unique(ends, return_counts=True)
         return corner[count > 2], np.unique(np.concatenate(corners))
 
+    def shared(self, kept: Kept) -> float:
+        """Share of an object's outline that runs along that of another, 0…1."""
+        (top, left), (bottom, right) = kept.region.start, kept.region.stop
+        own = self._lines(kept).edges
+        common = np.zeros(len(own), dtype=bool)
+        for number in self._spool.touching(kept):
+            near, _ = self._of(number).window((left, top), (right, bottom))
+            common |= np.isin(own, near, assume_unique=True)
+        return float(common.mean())
+
     def _of(self, number: int) -> Lines:
         if number in self._cache:
             self._cache.move_to_end(number)

@@ -49,7 +49,7 @@ class LabelGeoTiff:
         return LabelSink(head, path, image)
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
-        """The label image in the raster's own transform and CRS, as a COG.
+        """The label image in the raster's own transform and CRS, as a COG of what was asked for.
 
         Deflated blocks of 512, nodata 0, overviews by mode, uint8, 16 or 32 as the ids need.
         Memory does not grow with the raster. Where objects overlap, the smaller one shows.
@@ -121,7 +121,7 @@ class LabelSink:
                 )
                 self._draft.set_band_description(1, "class" if self._head.semantic else "object")
                 self._draft.close()
-                _to_cog(self._draft_file, self._path, dtype)
+                _to_cog(self._draft_file, self._path, dtype, self._image.shown)
         finally:
             self.abort()
 
@@ -174,8 +174,8 @@ class _Ranks:
             self._file.unlink()
 
 
-def _to_cog(draft: Path, path: Path, dtype: np.dtype[Any]) -> None:
-    """A COG of the narrowest type, overviews by mode."""
+def _to_cog(draft: Path, path: Path, dtype: np.dtype[Any], shown: Region) -> None:
+    """A COG of the narrowest type, of the part that was asked for, overviews by mode."""
     options = {
         "driver": "COG",
         "COMPRESS": "DEFLATE",
@@ -185,11 +185,8 @@ def _to_cog(draft: Path, path: Path, dtype: np.dtype[Any]) -> None:
         "BIGTIFF": "IF_SAFER",
         "SPARSE_OK": "YES",
     }
-    if dtype == np.uint32:
-        rasterio.shutil.copy(draft, path, **options)
-        return
     with rasterio.open(draft) as whole:
-        text = narrowed(whole, draft, str(dtype))
+        text = narrowed(whole, draft, str(dtype), shown)
     with rasterio.open(text) as view:
         rasterio.shutil.copy(view, path, **options)
 

@@ -371,6 +371,14 @@ class RasterImage(Image):
         self, dataset: Any, window: Window, shape: tuple[int, ...], method: Resampling
     ) -> NDArray[Any]:
         indexes = self._bands.indexes
+        if len({dataset.dtypes[i - 1] for i in indexes}) > 1:
+            # rasterio reads bands of one type at a time
+            return np.stack(
+                [
+                    dataset.read(i, window=window, out_shape=shape, resampling=method)
+                    for i in indexes
+                ]
+            )
         block: NDArray[Any] = dataset.read(
             indexes, window=window, out_shape=(len(indexes), *shape), resampling=method
         )

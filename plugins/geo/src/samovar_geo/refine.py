@@ -8,11 +8,13 @@ from samovar.grid import Grid
 from samovar_geo.borders import Neighbourhood
 from samovar_geo.measures import Ellipsoid
 from samovar_geo.regularize import regularize
-from samovar_geo.simplify import refine_shape, touches_others
+from samovar_geo.simplify import refine_shape
 from samovar_geo.spool import Kept, Spool
 
-ROUGHNESS = 1.5
+ROUGHNESS = 3.0
 """Pixels within which a wall of a regularised building may lie, unless --simplify says metres."""
+LEAST_SHARED = 0.05
+"""A building with so much of its outline along another's keeps it: the border is of both."""
 
 
 class Refinement:
@@ -47,7 +49,7 @@ class Refinement:
             return refine_shape(kept.shape, *self._around.around(kept), 0.0, self._pixel), {}
         nodes, corners = self._around.around(kept)
         squared = None
-        if self._regular and not touches_others(kept.shape, nodes):
+        if self._regular and self._around.shared(kept) < LEAST_SHARED:
             roughness = self._tolerance or ROUGHNESS * max(self._pixel)
             squared = regularize(kept.shape, roughness, self._pixel)
         if squared is None:

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-LEAST_IOU = 0.85
+LEAST_IOU = 0.8
 """Between the squared shape and the pixels; below it the shape is left alone."""
 LEAST_ALIGNED = 0.7
 """Share of the simplified outline within ALIGNED_DEGREES of the two directions."""
@@ -30,21 +30,29 @@ def regularize(shape: Any, tolerance: float, pixel: tuple[float, float]) -> Any 
         pixel: metres of a pixel along x and y.
     """
     scale = np.asarray(pixel)
-    parts = []
-    for part in shapely.get_parts(shape):
-        metric = shapely.transform(part, lambda p: p * scale)
-        angle = _direction(metric, tolerance)
-        if angle is None:
-            return None
-        rings = [_squared(ring, angle, tolerance) for ring in (metric.exterior, *metric.interiors)]
-        if rings[0] is None:
-            return None
-        polygon = shapely.Polygon(rings[0], [r for r in rings[1:] if r is not None])
-        if not polygon.is_valid or _iou(polygon, metric) < LEAST_IOU:
-            return None
-        parts.append(shapely.transform(polygon, lambda p: p / scale))
-    whole = shapely.MultiPolygon(parts)
-    return whole if whole.is_valid else None
+    metric = shapely.transform(shape, lambda p: p * scale)
+    parts = sorted(shapely.get_parts(metric), key=lambda part: -part.area)
+    angle = _direction(parts[0], tolerance)
+    if angle is None:
+        return None
+    squared = [_square(part, angle, tolerance) for part in parts]
+    if squared[0] is None:
+        return None
+    # crumbs beside the building, too small for walls, go with the roughness of its outline
+    whole = shapely.union_all([part for part in squared if part is not None])
+    if not whole.is_valid or _iou(whole, metric) < LEAST_IOU:
+        return None
+    kept = shapely.get_parts(whole).tolist()
+    return shapely.transform(shapely.MultiPolygon(kept), lambda p: p / scale)
+
+
+def _square(part: Any, angle: float, tolerance: float) -> Any | None:
+    """One polygon with right angles; holes without four walls are closed."""
+    rings = [_squared(ring, angle, tolerance) for ring in (part.exterior, *part.interiors)]
+    if rings[0] is None:
+        return None
+    polygon = shapely.Polygon(rings[0], [ring for ring in rings[1:] if ring is not None])
+    return polygon if polygon.is_valid else None
 
 
 def _direction(polygon: Any, tolerance: float) -> float | None:

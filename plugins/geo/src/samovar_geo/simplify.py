@@ -39,15 +39,6 @@ def refine_shape(
     return shapely.MultiPolygon(parts)
 
 
-def touches_others(shape: Any, nodes: Ints) -> bool:
-    """Whether a shape has a border, or a corner, in common with another."""
-    return len(nodes) > 0 and any(
-        np.isin(place(_with_nodes(ring, nodes)), nodes).any()
-        for rings in rings_of(shape)
-        for ring in rings
-    )
-
-
 def _refine_ring(
     ring: Ints, nodes: Ints, corners: Ints, tolerance: float, pixel: tuple[float, float]
 ) -> Ints:

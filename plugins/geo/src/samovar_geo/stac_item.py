@@ -27,7 +27,7 @@ from samovar_geo.provenance import LEFT_OUT, model_name, sentence
 STAC_VERSION = "1.1.0"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-EDGE_PIXELS = 64
+EDGE_STEPS = 16
 """The footprint's edges are followed in this many steps."""
 MEDIA_TYPES = {
     ".gpkg": "application/geopackage+sqlite3",
@@ -178,11 +178,13 @@ def item_of(
 
 
 def footprint(grid: Grid, image: Image) -> Any:
-    """The raster's outline in lon/lat, cut at the antimeridian."""
+    """The outline of what was asked for in lon/lat, cut at the antimeridian."""
     crs = grid_crs(grid)
     assert crs is not None
-    rows, columns = grid.shape
-    edge = shapely.segmentize(shapely.box(0, 0, columns, rows), max(rows, columns) / EDGE_PIXELS)
+    (top, left), (rows, columns) = image.shown.start, image.shown.shape
+    edge = shapely.segmentize(
+        shapely.box(left, top, left + columns, top + rows), max(rows, columns) / EDGE_STEPS
+    )
     carry = reprojection(crs, CRS("OGC:CRS84"))
     shape = map_points(edge, corner_transform(grid, image), carry)
     if not np.isfinite(shapely.get_coordinates(shape)).all():

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from rasterio.transform import Affine
 
+from samovar.grid import Region
+
 GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
     "int32": "Int32", "uint64": "UInt64", "int64": "Int64", "float32": "Float32",
@@ -113,13 +115,16 @@ def _source(source: Placed) -> str:
     return "".join([*lines, f"</{kind}>"])
 
 
-def narrowed(dataset: Any, path: Path, dtype: str) -> str:
-    """The one band of ``dataset``, at ``path``, in a smaller type."""
-    source = Placed(
-        str(path), 1, (dataset.width, dataset.height), (0, 0, dataset.width, dataset.height)
-    )
+def narrowed(dataset: Any, path: Path, dtype: str, region: Region) -> str:
+    """A region of the one band of ``dataset``, at ``path``, in a smaller type."""
+    (top, left), (rows, columns) = region.start, region.shape
+    size = dataset.width, dataset.height
+    source = Placed(str(path), 1, size, (-left, -top, *size))
     band = VirtualBand(dtype, (source,), dataset.descriptions[0] or "", nodata=0.0)
     crs = dataset.crs.to_wkt() if dataset.crs else ""
-    whole = Virtual(dataset.width, dataset.height, dataset.transform, crs, (band,))
+    transform = dataset.transform
+    if (top, left) != (0, 0):
+        transform = transform * Affine.translation(left, top)
+    whole = Virtual(columns, rows, transform, crs, (band,))
     tags = "".join(f"<MDI key={quoteattr(k)}>{escape(v)}</MDI>" for k, v in dataset.tags().items())
     return whole.xml().replace("<VRTRasterBand", f"<Metadata>{tags}</Metadata><VRTRasterBand", 1)
