@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from samovar.cli.reporting import print_json, print_line, results_kept_clean
 from samovar.cli.signatures import extended, shared_options
 from samovar.formats import open_image
 from samovar.grid import Grid
@@ -17,6 +16,7 @@ from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.manifest import describe_grid
 from samovar.plugins import Registry
+from samovar.reporting import print_json, print_line, results_kept_clean
 
 
 def attach(app: typer.Typer, found: Registry) -> None:

@@ -19,10 +19,10 @@ import samovar
 from samovar.cli import info, models, plugins, segment
 from samovar.cli.plugin_commands import attach_commands
 from samovar.cli.prompt_arguments import WORLDS
-from samovar.cli.reporting import print_line, report_error, results_kept_clean, say
 from samovar.discovery import one_line
 from samovar.errors import SamovarError
 from samovar.plugins import Registry, registry
+from samovar.reporting import print_line, report_error, results_kept_clean, say
 
 HELP = (
     "Promptable segmentation of CT and MRI volumes and of satellite or aerial rasters, on a "

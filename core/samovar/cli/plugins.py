@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from samovar.cli.reporting import print_json, print_line, print_table, say
 from samovar.plugins import Plugin, Registry, registry, strict
+from samovar.reporting import print_json, print_line, print_table, say
 from samovar.specs import FormatSpec, Spec
 
 NAMES = ("list", "doctor")

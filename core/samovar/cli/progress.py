@@ -21,8 +21,8 @@ from rich.progress import (
 from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
-from samovar.cli.reporting import say
 from samovar.executor import Progress, ProgressCallback
+from samovar.reporting import say
 
 EVERY_S = 5.0
 """Between two lines where there is no terminal: logs, QGIS."""

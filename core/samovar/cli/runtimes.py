@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from samovar.cli.reporting import print_json, print_table, say
 from samovar.errors import SamovarError
 from samovar.plugins import registry
+from samovar.reporting import print_json, print_table, say
 from samovar.runtimes import by_preference, missing_modules
 from samovar.specs import RuntimeSpec
 

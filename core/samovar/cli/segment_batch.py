@@ -21,13 +21,13 @@ from samovar.batch import (
     read_jobs,
     run_studies,
 )
-from samovar.cli.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.cli.segment_request import Request, check_arguments, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.discovery import one_line
 from samovar.errors import Cancelled, OutputError, SamovarError, UsageError
 from samovar.formats import split_output
 from samovar.plugins import registry
+from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
 
 _LISTS = {"output": "outputs", "box": "boxes", "point": "points", "window": "windows"}
 _WORDS = ("world", "prompts", "auto", "modality", "reader", "preview")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samovar.cli.progress import shown_progress
-from samovar.cli.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.cli.segment_request import (
     Generator,
     Outputs,
@@ -33,6 +32,7 @@ from samovar.manifest import to_json
 from samovar.objects import Objects
 from samovar.plugins import registry
 from samovar.prompts import Prompts
+from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.staging import Staged, all_or_nothing, stage
 
 if TYPE_CHECKING:

@@ -91,8 +91,8 @@ def run_challenge(
     Raises:
         InputError, UsageError, OutputError: nothing was done.
     """
-    from samovar.cli.reporting import results_kept_clean
     from samovar.models import load_model
+    from samovar.reporting import results_kept_clean
 
     settings = _settings(z_max, overwrite, score, spacing)
     cases, target = _cases(in_dir), _folder(out_dir, in_dir)
@@ -205,7 +205,7 @@ def _segment(path: Path, target: Path, z_max: ZMax, model: Any) -> int:
 
 
 def _say(number: int, count: int, row: Row) -> None:
-    from samovar.cli.reporting import say
+    from samovar.reporting import say
 
     took = "" if row.seconds is None else f" in {row.seconds:.2f} s"
     say(f"{number}/{count} {row.case}: {row.error or row.outcome + took}")
@@ -214,7 +214,7 @@ def _say(number: int, count: int, row: Row) -> None:
 def _report(
     rows: Sequence[Row], model: Any, loading: float, settings: Settings, *, as_json: bool
 ) -> None:
-    from samovar.cli.reporting import print_json, print_line, print_table
+    from samovar.reporting import print_json, print_line, print_table
 
     counts = {o: sum(r.outcome == o for r in rows) for o in ("done", "kept", "failed")}
     means = _means(rows) if settings.truth is not None else {}

@@ -9,7 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.reporting import print_json, print_line
 from samovar.errors import InputError, OutputError, UsageError
 from samovar.formats import (
     check_writer,
@@ -22,6 +21,7 @@ from samovar.formats import (
 from samovar.image import Image
 from samovar.labels import objects_from_labels, one_file_each
 from samovar.objects import Objects, SegmentedObject
+from samovar.reporting import print_json, print_line
 from samovar.staging import all_or_nothing
 from samovar_medical.label_origin import recorded_origin, stated_origin
 from samovar_medical.same_voxels import same_voxels

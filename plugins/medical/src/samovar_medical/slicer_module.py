@@ -42,7 +42,7 @@ def install(folder: str) -> int:
     Raises:
         OutputError: the folder cannot be made or written to.
     """
-    from samovar.cli.reporting import print_line
+    from samovar.reporting import print_line
 
     target = Path(folder)
     try:

@@ -1,4 +1,4 @@
-"""What the command line says: results on standard output, everything else on standard error.
+"""What commands say, the host's and those of plugins: results on standard output, everything else on standard error.
 
 With ``--json`` standard output holds one JSON document and nothing else, an error too:
 ``{"error": "…", "exit_code": 2}``; the same line goes to standard error for the person.
