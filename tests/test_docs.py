@@ -21,6 +21,7 @@ HOW_TOS = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 MADE = ("docs/models/tiny.md", "docs/benchmarks/README.md")
 """Pages that `make card` and `make bench` write: they may be missing from a fresh checkout."""
 _BLOCK = re.compile(r"<!-- run -->\n```console\n(.*?)```", re.S)
+_PYTHON = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.S)
 _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
 _PROGRAMS = {
     "python": [sys.executable],
@@ -31,10 +32,11 @@ _PROGRAMS = {
 
 
 def commands(page: Path) -> list[list[str]]:
-    """The marked commands of a page, each as arguments."""
-    text = "\n".join(_BLOCK.findall(page.read_text(encoding="utf-8")))
-    lines = text.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+    """The marked commands of a page, each as arguments; then its marked Python."""
+    written = page.read_text(encoding="utf-8")
+    lines = "\n".join(_BLOCK.findall(written)).replace("\\\n", " ").splitlines()
+    steps = [shlex.split(line, comments=True) for line in lines if line.strip()]
+    return steps + [["python", "-c", code] for code in _PYTHON.findall(written)]
 
 
 def outputs(command: list[str]) -> list[str]:
