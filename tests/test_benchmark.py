@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from samovar.benchmark import laptop
 from samovar.benchmark.compare import Case, case_record, statistics, take_turns
 from samovar.benchmark.machine import describe_machine
 from samovar.benchmark.measure import BenchmarkError, Measurement, measure
@@ -112,3 +113,17 @@ def test_the_machine_is_described_without_its_name():
     text = json.dumps(describe_machine())
     assert np.__version__ in text
     assert len(platform.node()) < 4 or platform.node() not in text
+
+
+def test_laptop_table_tells_the_ratio_to_torch_and_to_the_quickest_graphs() -> None:
+    times = {
+        "mobile-sam, torch": {"cpu_ms": 4000.0, "ratio": 1.0},
+        "mobile-sam, fp32, onnxruntime": {"cpu_ms": 2000.0, "ratio": 2.0},
+        "mobile-sam, fp32, openvino": {"cpu_ms": 1000.0, "ratio": 4.0},
+        "tiny, fp32, openvino": {"cpu_ms": 40.0, "ratio": 100.0},
+    }
+    made = laptop.table("AVX2", times)
+    assert made["rows"][-1] == ["tiny, fp32, openvino", "40", "100.0", "25.0"]
+    assert (
+        "cannot be capped" in made["about"] and "capped" not in laptop.table("best", times)["about"]
+    )

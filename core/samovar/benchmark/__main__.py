@@ -7,10 +7,11 @@ import datetime
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samovar.benchmark import engine, int8, main_job, runtimes, volume_v
+from samovar.benchmark import engine, int8, laptop, main_job, runtimes, volume_v
 from samovar.benchmark.compare import case_record, take_turns
 from samovar.benchmark.machine import describe_machine, load_average
 from samovar.benchmark.report import write_record
@@ -69,16 +70,12 @@ def _main_job(folder: Path, rounds: int, model: str) -> dict[str, Any]:
 
 def run_runtimes(rounds: int, _model: str) -> dict[str, Any]:
     """Encoders and decoders in every runtime and in torch; large models, hence fewer rounds."""
-    return runtimes.run_runtimes(min(rounds, 3), progress=_say)
+    return runtimes.run_runtimes(min(rounds, 3), progress=partial(_say, runtimes.NAME))
 
 
 def run_volume(rounds: int, model: str) -> dict[str, Any]:
     """Volume V, factor by factor."""
-    return volume_v.run_volume_v(min(rounds, 3), model, progress=_say_volume)
-
-
-def _say_volume(case: str) -> None:
-    sys.stderr.write(f"{volume_v.NAME}: {case}\n")
+    return volume_v.run_volume_v(min(rounds, 3), model, progress=partial(_say, volume_v.NAME))
 
 
 def run_engine(_rounds: int, model: str) -> dict[str, Any]:
@@ -89,15 +86,16 @@ def run_engine(_rounds: int, model: str) -> dict[str, Any]:
 def run_int8(rounds: int, model: str) -> dict[str, Any]:
     """int8 against fp32: the model, and the family with generated weights."""
     models = (model, *(m for m in int8.MODELS if m != "tiny"))
-    return int8.run_int8(rounds, models, progress=_say_int8)
+    return int8.run_int8(rounds, models, progress=partial(_say, int8.NAME))
 
 
-def _say_int8(case: str) -> None:
-    sys.stderr.write(f"{int8.NAME}: {case}\n")
+def run_laptop(rounds: int, model: str) -> dict[str, Any]:
+    """The bundled model beside MobileSAM, on one picture and ten boxes."""
+    return laptop.run_laptop(min(rounds, 3), model, partial(_say, laptop.NAME))
 
 
-def _say(case: str) -> None:
-    sys.stderr.write(f"{runtimes.NAME}: {case}\n")
+def _say(benchmark: str, case: str) -> None:
+    sys.stderr.write(f"{benchmark}: {case}\n")
 
 
 def _progress(name: str, number: int) -> None:
@@ -110,6 +108,7 @@ BENCHMARKS: dict[str, Callable[[int, str], dict[str, Any]]] = {
     volume_v.NAME: run_volume,
     engine.NAME: run_engine,
     int8.NAME: run_int8,
+    laptop.NAME: run_laptop,
 }
 """What makes the record of each."""
 
