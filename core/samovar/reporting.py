@@ -1,4 +1,6 @@
-"""What commands say, the host's and those of plugins: results on standard output, everything else on standard error.
+"""What commands say: results on standard output, everything else on standard error.
+
+For the host's commands and those of plugins.
 
 With ``--json`` standard output holds one JSON document and nothing else, an error too:
 ``{"error": "…", "exit_code": 2}``; the same line goes to standard error for the person.

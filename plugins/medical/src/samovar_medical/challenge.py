@@ -19,6 +19,7 @@ import numpy as np
 
 from samovar.errors import Cancelled, InputError, OutputError, SamovarError, UsageError
 from samovar.file_checks import require_writable
+from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.staging import all_or_nothing, stage
 from samovar_medical.challenge_score import Score, mean_score, score_case
 from samovar_medical.npz import NpzFormat, ZMax, read_case
@@ -92,7 +93,6 @@ def run_challenge(
         InputError, UsageError, OutputError: nothing was done.
     """
     from samovar.models import load_model
-    from samovar.reporting import results_kept_clean
 
     settings = _settings(z_max, overwrite, score, spacing)
     cases, target = _cases(in_dir), _folder(out_dir, in_dir)
@@ -205,8 +205,6 @@ def _segment(path: Path, target: Path, z_max: ZMax, model: Any) -> int:
 
 
 def _say(number: int, count: int, row: Row) -> None:
-    from samovar.reporting import say
-
     took = "" if row.seconds is None else f" in {row.seconds:.2f} s"
     say(f"{number}/{count} {row.case}: {row.error or row.outcome + took}")
 
@@ -214,8 +212,6 @@ def _say(number: int, count: int, row: Row) -> None:
 def _report(
     rows: Sequence[Row], model: Any, loading: float, settings: Settings, *, as_json: bool
 ) -> None:
-    from samovar.reporting import print_json, print_line, print_table
-
     counts = {o: sum(r.outcome == o for r in rows) for o in ("done", "kept", "failed")}
     means = _means(rows) if settings.truth is not None else {}
     if as_json:

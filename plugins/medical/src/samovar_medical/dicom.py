@@ -10,9 +10,10 @@ from samovar.image import Image, ImageInfo
 from samovar_medical.dicom_pet import suv_factor
 from samovar_medical.dicom_picture import open_picture
 from samovar_medical.dicom_pixels import require_whole
-from samovar_medical.dicom_series import Series, alone, choose_series, read_study
+from samovar_medical.dicom_series import Series
 from samovar_medical.dicom_source import DicomSource
 from samovar_medical.dicom_stack import Stack, build_stack
+from samovar_medical.dicom_study import alone, choose_series, read_study
 from samovar_medical.dicom_volume import DicomVolume, Values
 from samovar_medical.modality import modality_of
 from samovar_medical.volume import warn

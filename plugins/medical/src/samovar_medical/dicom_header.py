@@ -7,30 +7,15 @@ costs a few kilobytes each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samovar.errors import InputError
+from samovar_medical.dicom_frame import FACETS, Frame, Instance, Pixels
 from samovar_medical.dicom_privacy import PERSON_KEYWORDS, shareable, silent_pydicom
-from samovar_medical.dicom_source import SourceFrame
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-_FACETS = {
-    "AcquisitionNumber": "acquisition", "TemporalPositionIdentifier": "time point",
-    "TemporalPositionIndex": "time point", "EchoNumbers": "echo", "EchoTime": "echo time",
-    "EffectiveEchoTime": "echo time", "DiffusionBValue": "b-value",
-    "DiffusionGradientOrientation": "direction", "InversionTime": "inversion time",
-    "FlipAngle": "flip angle", "TriggerTime": "trigger time",
-    "NominalPercentageOfCardiacPhase": "cardiac phase", "ImageType": "image type",
-    "FrameType": "image type", "ComplexImageComponent": "component", "StackID": "stack",
-    "ConvolutionKernel": "kernel", "AcquisitionTime": "acquisition time",
-    "ContentTime": "content time",
-}  # fmt: skip
-"""Elements by which frames at one place may differ, and what a person calls them; most telling
-first. None of them holds free text."""
 
 _INSTANCE = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber",
@@ -47,7 +32,7 @@ _PIXELS = (
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", "TotalPixelMatrixColumns",
 )  # fmt: skip
-_WANTED = sorted({*_FACETS, *_INSTANCE, *_FRAME, *_PIXELS, *PERSON_KEYWORDS})
+_WANTED = sorted({*FACETS, *_INSTANCE, *_FRAME, *_PIXELS, *PERSON_KEYWORDS})
 
 _FIRST_BYTES = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x02\x00\x00\x00")
 """How a file without the 128-byte preamble begins: group 8, or group 2 of the meta header."""
@@ -62,12 +47,6 @@ _MODALITY_OF_CLASS = {
 }  # fmt: skip
 """SOP classes that say a modality by themselves."""
 
-MODALITIES = {
-    "CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "ES", "OT", "XC", "OP", "OPT", "SM",
-    "GM", "IO", "PX", "IVUS", "OCT", "BI", "RG", "RTIMAGE", "TG", "LS", "DG", "BMD", "DOC", "EC",
-}  # fmt: skip
-"""Codes that are shown; anything else in the element could be anybody's name."""
-
 _PIXEL_DATA = {
     (0x7FE0, 0x0010): "PixelData",
     (0x7FE0, 0x0008): "FloatPixelData",
@@ -81,91 +60,6 @@ _BY_ENCODING = {
     (False, False): "1.2.840.10008.1.2.2",
 }
 """Transfer syntax where none is stated, by whether VRs are implicit and bytes little endian."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """How and where the pixels of one file are stored."""
-
-    syntax: str
-    """Transfer syntax UID."""
-    offset: int | None
-    """Byte at which the pixel data begin; None when the file has to be parsed for it."""
-    length: int
-    """Bytes from there to the end of the file."""
-    options: dict[str, Any]
-    """What pydicom's decoders have to be told."""
-
-    @property
-    def rows(self) -> int:
-        return int(self.options["rows"])
-
-    @property
-    def columns(self) -> int:
-        return int(self.options["columns"])
-
-    @property
-    def frames(self) -> int:
-        return int(self.options.get("number_of_frames") or 1)
-
-    @property
-    def samples(self) -> int:
-        return int(self.options["samples_per_pixel"])
-
-    @property
-    def photometric(self) -> str:
-        return str(self.options["photometric_interpretation"])
-
-
-@dataclass(frozen=True, eq=False)
-class Instance:
-    """One file: what all its frames share."""
-
-    path: Path
-    sop_class_uid: str
-    sop_instance_uid: str
-    study_uid: str
-    series_uid: str
-    series_number: int | None
-    description: str
-    """Of the series, free of what names the patient; may be empty."""
-    frame_of_reference_uid: str
-    modality: str
-    """As DICOM writes it; of the SOP class where the element is missing; else empty."""
-    image_type: tuple[str, ...]
-    number: int
-    """Of the instance in its series; 0 when absent."""
-    whole_slide: bool
-    pixels: Pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of one instance."""
-
-    instance: Instance
-    number: int
-    """Counted from 1."""
-    position: tuple[float, ...] | None
-    """Of the first pixel's centre, LPS millimetres; None: the frame has no place in the patient."""
-    orientation: tuple[float, ...] | None
-    """Direction along a row, then down a column."""
-    spacing: tuple[float, float] | None
-    """Between rows, then between columns, millimetres."""
-    thickness: float | None
-    """From slice to slice as the header states it, millimetres."""
-    slope: float = 1.0
-    intercept: float = 0.0
-    facets: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def placed(self) -> bool:
-        return None not in (self.position, self.orientation, self.spacing)
-
-    @property
-    def source(self) -> SourceFrame:
-        own = self.instance
-        return SourceFrame(own.path, self.number, own.sop_class_uid, own.sop_instance_uid)
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -290,18 +184,8 @@ def _frame(header: Dataset, shared: Any, own: Any, instance: Instance, number: i
         abs(step[0]) if step and step[0] else None,
         slope[0] if slope else 1.0,
         intercept[0] if intercept else 0.0,
-        {k: _shown(v) for k in _FACETS if (v := find(k)) not in (None, "")},
+        {k: _shown(v) for k in FACETS if (v := find(k)) not in (None, "")},
     )
-
-
-def facet_name(keyword: str) -> str:
-    """What a person calls a facet: ``"echo time"``."""
-    return _FACETS[keyword]
-
-
-def facet_keywords() -> tuple[str, ...]:
-    """In the order in which they are tried."""
-    return tuple(_FACETS)
 
 
 def _shown(value: Any) -> str:

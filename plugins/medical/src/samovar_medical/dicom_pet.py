@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from samovar_medical.dicom_header import Frame
+from samovar_medical.dicom_frame import Frame
 from samovar_medical.dicom_privacy import silent_pydicom
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import InputError, UsageError
 from samovar.image import ArrayImage, ImageInfo
-from samovar_medical.dicom_header import Frame
+from samovar_medical.dicom_frame import Frame
 from samovar_medical.dicom_pixels import require_whole, stored_values, value_range
 from samovar_medical.dicom_privacy import silent_pydicom
 from samovar_medical.dicom_series import Series

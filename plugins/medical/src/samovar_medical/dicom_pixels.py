@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.errors import InputError
-from samovar_medical.dicom_header import Frame
+from samovar_medical.dicom_frame import Frame
 from samovar_medical.dicom_privacy import silent_pydicom
 
 _UNCOMPRESSED = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import GeometryError
 from samovar.grid import Grid
-from samovar_medical.dicom_header import Frame
+from samovar_medical.dicom_frame import Frame
 from samovar_medical.volume import MAX_SHEAR, require_plausible, volume_grid
 
 FloatArray = NDArray[np.float64]
@@ -105,9 +105,10 @@ def build_stack(source: str, frames: Sequence[Frame], *, allow_gaps: bool = Fals
     places = np.array([distance(f) for f in ordered])
     step, steps, gap_notes = _steps(source, ordered, places, allow_gaps)
     offsets, tilt_notes, vector = _offsets(source, ordered, places, step)
-    slices = [_parts(t, places, step, offsets) for t in places[0] + step * np.arange(steps)]
-    rows, columns = frames[0].instance.pixels.rows, frames[0].instance.pixels.columns
     low, high = np.floor(offsets.min(axis=0)), np.ceil(offsets.max(axis=0))
+    wanted = places[0] + step * np.arange(steps)
+    slices = [_parts(place, places, step, offsets - low) for place in wanted]
+    rows, columns = frames[0].instance.pixels.rows, frames[0].instance.pixels.columns
     width, height = (int(v) for v in np.array([columns, rows]) + high - low)
     require_plausible(source, (width, height, steps), 2)
     grid = volume_grid(source, (steps, height, width), _affine(ordered[0], low, vector))
@@ -239,14 +240,11 @@ def _offsets(
     return deep[:, None] * slope / spacing, [note], normal * step
 
 
-def _parts(place: float, places: FloatArray, step: float, offsets: FloatArray) -> tuple[Part, ...]:
+def _parts(place: float, places: FloatArray, step: float, shifts: FloatArray) -> tuple[Part, ...]:
     """The frame at ``place``, or its two neighbours by their distance."""
-    low = offsets.min(axis=0)
-    low = np.floor(low)
 
     def part(i: int, weight: float) -> Part:
-        x, y = (float(v) for v in offsets[i] - low)
-        return Part(i, weight, (x, y))
+        return Part(i, weight, (float(shifts[i, 0]), float(shifts[i, 1])))
 
     nearest = int(np.argmin(np.abs(places - place)))
     if abs(places[nearest] - place) <= UNEVEN * step:
