@@ -15,6 +15,7 @@ from samovar.intensity import choose_intensity
 from samovar.job import Job
 from samovar.lattice import Lattice, Tiling
 from samovar.ledger import Ledger
+from samovar.masks import PixelMask
 from samovar.prompts import Prompt, Prompts
 from samovar.tiles import Kept, TileRun, run_tiles, segment_tiles
 from scenes import ColourModel, EveryColour, result, scene, shapes, truth
@@ -333,3 +334,68 @@ def test_semantic_results_carry_the_classes_of_their_prompts():
         job(scene(labels), prompts=prompts, generator=None), TileRun(SMALL, semantic=True)
     )
     assert {(o.id, o.class_id, o.pixels) for o in items} == {(5, 5, 1500), (7, 7, 400)}
+
+
+class HalfBlind(EveryColour):
+    """Does not see the objects of one number in tiles whose key is given."""
+
+    def __init__(self, *tiles: str) -> None:
+        self.tiles = tiles
+
+    def propose(self, view, embedding, prior, context):
+        found = super().propose(view, embedding, prior, context)
+        return None if view.key in self.tiles else found
+
+
+def iou(item, wanted: np.ndarray) -> float:
+    found = item.window(Region((0, 0), wanted.shape))
+    return np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted)
+
+
+def test_an_object_that_only_a_tile_edge_ends_is_looked_at_again_and_whole():
+    labels = np.zeros((400, 400), dtype=np.int64)
+    labels[100:140, 60:300] = 1  # the middle tiles see 96 to 224 and 192 to 320
+    tiles = Lattice((400, 400), (0, 0), SMALL)
+    blind = [v.key for v in tiles if v.region.start[1] in (96, 192)]
+    image = scene(labels)
+    items = segment_tiles(job(image, generator=HalfBlind(*blind)), TileRun(SMALL))
+    (item,) = items
+    assert iou(item, labels == 1) > 0.97  # its own view is a little coarser
+
+
+def test_what_a_second_look_finds_is_given_once():
+    labels = np.zeros((400, 400), dtype=np.int64)
+    labels[100:140, 20:380] = 1
+    tiles = Lattice((400, 400), (0, 0), SMALL)
+    blind = [v.key for v in tiles if v.region.start[1] == 96]
+    items = segment_tiles(job(scene(labels), generator=HalfBlind(*blind)), TileRun(SMALL))
+    (item,) = items
+    assert iou(item, labels == 1) > 0.97  # its own view is a little coarser
+
+
+def test_what_a_second_look_does_not_find_is_dropped():
+    labels = np.zeros((400, 400), dtype=np.int64)
+    labels[100:140, 60:300] = 1
+
+    class Changing(ColourModel):
+        def decode(self, embedding, prompts):
+            masks = super().decode(embedding, prompts)
+            if embedding.fit.picture == (360, 360):
+                return replace(masks, masks=(PixelMask.of(np.zeros((360, 360), bool)),))
+            return masks
+
+    tiles = Lattice((400, 400), (0, 0), SMALL)
+    blind = [v.key for v in tiles if v.region.start[1] in (96, 192)]
+    made = job(scene(labels), Changing(), generator=HalfBlind(*blind))
+    everything = segment_tiles(made, TileRun(SMALL))
+    assert len(everything) <= 1
+
+
+@fast
+@random_scenes
+def test_a_perfect_model_is_never_asked_twice(seed, rows, columns, origin, largest, side):
+    rng = np.random.default_rng(seed)
+    labels = shapes(rng, rows, columns, min(largest, rows, columns), count=25)
+    model = ColourModel()
+    segment_tiles(job(scene(labels, origin), model), TileRun(Tiling(largest, side)))
+    assert model.encoded == len(Lattice((rows, columns), origin, Tiling(largest, side)))

@@ -199,11 +199,11 @@ def _view_for(prompt: Prompt, lattice: Lattice) -> View:
     )
     if view.region.contains(box):
         return view
-    return _own_view(box, lattice, prompt.id)
+    return own_view(box, lattice, f"object{prompt.id}")
 
 
-def _own_view(box: Region, lattice: Lattice, id: int) -> View:
-    """A square around a large object, half as large again, inside the image."""
+def own_view(box: Region, lattice: Lattice, key: str) -> View:
+    """A square around an object, half as large again, inside the image; coarser where large."""
     tile = lattice.tiling.tile
     side = max(tile, math.ceil(1.5 * max(box.shape)))
     start, stop = [], []
@@ -216,4 +216,4 @@ def _own_view(box: Region, lattice: Lattice, id: int) -> View:
     size = None
     if scale > 1:
         size = (max(1, round(region.shape[0] / scale)), max(1, round(region.shape[1] / scale)))
-    return View(f"object{id}", region, region, None, size)
+    return View(key, region, region, None, size)

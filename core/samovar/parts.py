@@ -7,7 +7,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
@@ -51,6 +51,21 @@ class RestingPart:
     @property
     def mask(self) -> PixelMask:
         return inflate(self.region, self.bits)
+
+
+def below(part: RestingPart, row: int) -> RestingPart:
+    """What of a part lies in ``row`` and the rows after it."""
+    if part.region.start[0] >= row:
+        return part
+    mask = part.mask
+    inside = mask.inside[row - mask.region.start[0] :]
+    kept = PixelMask.of(inside, (max(row, mask.region.start[0]), mask.region.start[1]))
+    return replace(
+        part,
+        region=kept.region,
+        pixels=int(np.count_nonzero(kept.inside)),
+        bits=deflate(kept),
+    )
 
 
 def deflate(mask: PixelMask) -> bytes:

@@ -30,9 +30,10 @@ from samovar.lattice import Lattice, Tiling, one_view, plan_prompted, plan_tiles
 from samovar.ledger import Ledger
 from samovar.looking import Seen, encode_step
 from samovar.objects import SegmentedObject
-from samovar.parts import RestingPart, Spill, from_bytes, to_bytes
+from samovar.parts import RestingPart, Spill, below, from_bytes, to_bytes
 from samovar.plans import Step
 from samovar.prompts import Prompts
+from samovar.second_look import Recent, look_again, needs_second_look
 from samovar.semantic import Dissolver
 
 ATTEMPTS = 3
@@ -332,7 +333,9 @@ class _Joiner:
     """Parts of tiles in raster order become objects."""
 
     def __init__(self, job: Job, run: TileRun, taker: Taker) -> None:
-        self._job, self._taker = job, taker
+        self._job, self._run, self._taker = job, run, taker
+        self._lattice = Lattice.of(job.image, run.tiling)
+        self._recent = Recent()
         self._spill = Spill()
         self._number = 0
         self._row = 0
@@ -354,7 +357,8 @@ class _Joiner:
             return
         for group in self._frontier.add(step.view, parts):
             self._found(group)
-        self._advance(self._frontier.row)
+        # a second look may see a little further up
+        self._advance(self._frontier.row - self._run.tiling.tile)
 
     def finish(self) -> None:
         for group in self._frontier.finish() if self._frontier is not None else ():
@@ -365,12 +369,33 @@ class _Joiner:
         self._taker.advance(self._job.image.grid.shape[0])
 
     def _found(self, group: Group) -> None:
-        self._number += 1
-        item = object_of_group(group, self._number, self._job.image, self._spill)
+        item = object_of_group(group, 0, self._job.image, self._spill)
+        again = False
+        if item is not None and needs_second_look(item, group, self._job.image.grid.region):
+            item, again = self._look_again(item, group), True
         if item is None or not any(map(self._job.image.wanted, item.pieces())):
-            self._number -= 1
             return
-        self._give(replace(item, key=key_of(item, self._job.image)))
+        if self._recent.has(item, again):
+            return
+        self._recent.add(item, again)
+        self._number += 1
+        self._give(replace(item, id=self._number, key=key_of(item, self._job.image)))
+
+    def _look_again(self, item: SegmentedObject, group: Group) -> SegmentedObject | None:
+        try:
+            found = look_again(item, group, self._job, self._lattice)
+        except Exception:
+            if not self._run.tolerant:
+                raise
+            return item
+        if found is None:
+            return None
+        part, step = found
+        # what lies above this row was promised to be finished
+        part = below(part, self._row)
+        if part.region.empty:
+            return None
+        return object_of_part(part, step.view, self._job.image, class_id=item.class_id)
 
     def _give(self, item: SegmentedObject) -> None:
         if self._dissolver is None:
@@ -382,6 +407,7 @@ class _Joiner:
         if row <= self._row:
             return
         self._row = row
+        self._recent.forget(row)
         if self._dissolver is not None:
             for item in self._dissolver.advance(row):
                 self._taker.add(item)
