@@ -165,6 +165,17 @@ def test_an_open_ended_object_ends_where_it_outgrows_its_key():
     assert walk.mask(8).empty
 
 
+def test_an_open_ended_object_ends_where_it_looks_like_something_else():
+    walk = Walk(Prompt(1, points=((8, 8, 6),), labels=(1,)))
+    greys = {6: (120.0, 10.0), 7: (155.0, 9.0), 8: (170.0, 9.0)}
+    walk.follow.grey = lambda step, mask: greys[step.position]
+    walk.answered(6, answer(square(10)))
+    for z in (7, 8):
+        walk.answered(z, answer(square(10)), answer(square(10)))
+    assert not walk.mask(7).empty
+    assert walk.mask(8).empty
+
+
 def test_a_point_that_finds_nothing_goes_nowhere():
     walk = Walk(Prompt(1, points=((8, 8, 6),), labels=(1,)))
     walk.answered(6, answer(NOTHING))

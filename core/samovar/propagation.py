@@ -4,7 +4,8 @@ The next slice is asked with the previous mask as prior and with a box that is t
 that mask and a margin, never larger than the prompt's own box. Where the answer does not look like
 a cross-section of the same object (low quality, a jump, a burst), the slice is asked a second
 time without the prior, and the better answer is taken. Where an object may end, every slice is
-asked both ways: it ends where the two answers differ, since a prior alone goes on for ever.
+asked both ways: it ends where the two answers differ (a prior alone goes on for ever), where it
+outgrows its key slice, or where what it covers looks nothing like there.
 
 What was asked is remembered beside each answer. When prompts change, only slices on which
 something else would be asked are asked again: the result is that of asking everything afresh.
@@ -13,7 +14,7 @@ something else would be asked are asked again: the result is that of asking ever
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
@@ -40,6 +41,10 @@ AGREED = 0.7
 """IoU of the answers with and without the prior below which an object has ended."""
 OUTGROWN = 2.0
 """An object has ended where its mask is this many times as large as on its key slice."""
+FAINT = 2.0
+"""Least deviation, in 0…255, that counts: a flat key slice is not sure to the last grey."""
+UNLIKE = 4.0
+"""An object has ended where its mean grey lies this many of its key slice's deviations away."""
 CLEARLY = 1.1
 """How many times better than the middle slice another must be to become the anchor."""
 
@@ -53,12 +58,14 @@ class Propagation:
         axis: array axis of the slices.
         uses_mask: the decoder takes a previous mask.
         remember: keep priors, so that later corrections redo only what they touch.
+        grey: mean and standard deviation, in 0…255, of what a mask covers on a step's picture.
     """
 
     grid: Grid
     axis: int
     uses_mask: bool = True
     remember: bool = True
+    grey: Callable[[Step, PixelMask], tuple[float, float]] | None = None
     prompts: dict[int, Prompt] = field(default_factory=dict)
     courses: dict[int, Course] = field(default_factory=dict)
     answers: dict[int, dict[int, SliceAnswer]] = field(default_factory=dict)
@@ -69,6 +76,10 @@ class Propagation:
     _last: dict[tuple[int, Chain], SliceAnswer] = field(default_factory=dict)
     """The newest answer of each object's chain; at first that of its key."""
     _asked: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    _greys: dict[tuple[int, int], tuple[SliceAnswer, tuple[float, float]]] = field(
+        default_factory=dict
+    )
+    """Of keys, with the answers that they are of."""
 
     def set(self, prompt: Prompt, course: Course) -> None:
         """Follow one object, new or changed."""
@@ -171,7 +182,7 @@ class Propagation:
             if self._may_end(id, step):
                 lost = before is not None and _doubtful(before.unpack(), taken, row)
                 differs = other is not None and _iou(masks.masks[i], other) < AGREED
-                ended = mask.empty or lost or differs or self._outgrown(id, step, mask)
+                ended = mask.empty or lost or differs or self._unlike_its_key(id, step, mask)
             asked = self._asked.pop((id, step.position))
             sure = float(taken.quality[row]), float(taken.stability[row])
             answer = SliceAnswer.of(asked, mask, *sure, taken.low_res[row], ended)
@@ -261,12 +272,27 @@ class Propagation:
             return course.is_open and course.first == course.last
         return not chain.bound(step.position)
 
-    def _outgrown(self, id: int, step: Step, mask: PixelMask) -> bool:
+    def _key_of(self, id: int, step: Step) -> tuple[int, SliceAnswer] | None:
+        """The key that a slice is followed from, and its answer."""
         chain = self._chain_at[id].get(step.position)
         key = None if chain is None else self.answers[id].get(chain.key)
-        if key is None or key.empty:
+        return None if chain is None or key is None or key.empty else (chain.key, key)
+
+    def _unlike_its_key(self, id: int, step: Step, mask: PixelMask) -> bool:
+        """Whether a mask is too large, too dark or too bright to be of the object of its key."""
+        found = self._key_of(id, step)
+        if found is None:
             return False
-        return int(np.count_nonzero(mask.inside)) > OUTGROWN * key.pixels
+        position, key = found
+        if np.count_nonzero(mask.inside) > OUTGROWN * key.pixels:
+            return True
+        if self.grey is None:
+            return False
+        if self._greys.get((id, position), (None,))[0] is not key:
+            grey = self.grey(self._step(position, [id], 0), key.unpack())
+            self._greys[id, position] = key, grey
+        mean, deviation = self._greys[id, position][1]
+        return abs(self.grey(step, mask)[0] - mean) > UNLIKE * max(deviation, FAINT)
 
     def _before(self, id: int, step: Step) -> SliceAnswer | None:
         """The answer that a slice is followed from; None on keys and after an empty one."""
@@ -287,6 +313,8 @@ class Propagation:
             prompt = replace(prompt, box=box, mask=before.low_res if self.uses_mask else None)
         digest = blake2b(repr(said).encode(), digest_size=16)
         digest.update(b"" if before is None else before.digest)
+        if self._may_end(id, step) and (key := self._key_of(id, step)) is not None:
+            digest.update(key[1].bits)
         return prompt, digest.digest()
 
     def _said(self, id: int, step: Step) -> Prompt:

@@ -53,7 +53,7 @@ class VolumeSession:
         self.axis = self.following.array_axis(grid)
         self._job = job if job.cache is not None else replace(job, cache=EmbeddingCache())
         uses_mask = "mask" in job.model.decoder.prompt_kinds
-        self._follow = Propagation(grid, self.axis, uses_mask, remember)
+        self._follow = Propagation(grid, self.axis, uses_mask, remember, self._grey)
         if job.prompts is not None:
             self.ask(job.prompts)
 
@@ -198,6 +198,12 @@ class VolumeSession:
         masks = self._job.model.decoder.decode(embedding, prompts)
         check_answer(masks, len(prompts), "the decoder")
         return masks
+
+    def _grey(self, step: Step, mask: PixelMask) -> tuple[float, float]:
+        block = self._job.image.read(step.view.expand(mask.region))
+        picture = self._job.intensity.apply(step.view.squeeze(block))
+        values = picture[:, mask.inside].mean(axis=0)
+        return float(values.mean()), float(values.std())
 
     def _prior_of(self, mask: PixelMask, embedding: Embedding) -> NDArray[np.float32]:
         if "mask" not in self._job.model.decoder.prompt_kinds:
