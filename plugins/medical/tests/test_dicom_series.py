@@ -309,3 +309,10 @@ def test_colour_slices_are_no_volume(tmp_path):
     series = [make_slice(p, AFFINE, i, modality="MR") for i, p in enumerate(colours)]
     with pytest.raises(InputError, match="in colour"):
         open_dicom(save(series, tmp_path / "fused"))
+
+
+def test_archives_are_not_searched(tmp_path, monkeypatch):
+    monkeypatch.setattr("samovar_medical.dicom_study.MAX_FILES", 5)
+    folder = save(make_series(random_volume(), AFFINE), tmp_path / "ct")
+    with pytest.raises(InputError, match="more than 5 files: give the folder of one study"):
+        open_dicom(folder)

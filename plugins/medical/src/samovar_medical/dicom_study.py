@@ -13,8 +13,8 @@ from samovar_medical.dicom_frame import Frame
 from samovar_medical.dicom_header import looks_like_dicom, read_frames
 from samovar_medical.dicom_series import Series, series_of
 
-MAX_FILES = 20_000
-"""Files that one folder may hold; more is an archive, not a study."""
+MAX_FILES = 100_000
+"""Files that are looked at below one folder; more is an archive, not a study."""
 
 _LISTED = 30
 _NEIGHBOURS = 20
@@ -121,17 +121,16 @@ def _list(series: Sequence[Series]) -> str:
 
 def _files(folder: Path) -> list[Path]:
     """DICOM files below a folder, by name; hidden ones and directories of media are left out."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
-            continue
-        if looks_like_dicom(path):
-            found.append(path)
-        if len(found) > MAX_FILES:
-            raise InputError(
-                f"{folder}: holds more than {MAX_FILES} DICOM files: give the folder of one study"
-            )
-    return found
+    every = list(itertools.islice((p for p in folder.rglob("*") if p.is_file()), MAX_FILES + 1))
+    if len(every) > MAX_FILES:
+        raise InputError(
+            f"{folder}: holds more than {MAX_FILES} files: give the folder of one study"
+        )
+    return [
+        p
+        for p in sorted(every)
+        if not p.name.startswith(".") and p.name.upper() != "DICOMDIR" and looks_like_dicom(p)
+    ]
 
 
 def _nothing(path: Path, files: Sequence[Path], others: Counter[str]) -> str:
