@@ -17,7 +17,7 @@ from pyproj import Geod, Transformer
 from rasterio.transform import Affine
 
 from samovar.errors import GeometryError, InputError, UsageError
-from samovar.formats import open_image
+from samovar.formats import open_image, read_prompts
 from samovar.grid import Region
 from samovar.intensity import choose_intensity
 from samovar.masks import PixelMask
@@ -373,6 +373,23 @@ def test_bbox_keeps_the_tiles_of_the_whole(make_raster, opened, monkeypatch):
     east, north = lonlat.transform(733700, 3725090)
     same = opened(path, bbox=f"{west},{south},{east},{north}", bbox_crs="EPSG:4326")
     assert np.abs(np.array(same.shown.shape) - 100).max() <= 8
+
+
+def test_prompts_beyond_the_area_are_left_out(make_raster, opened, tmp_path, caplog):
+    """They lie on the margin that is read for the neighbours' sake."""
+    path = make_raster(np.ones((1, 400, 400), np.uint8))
+    boxes = [shapely.box(*(UTM @ (x, 120)), *(UTM @ (x + 10, 100))) for x in (100, 300)]
+    features = [
+        {"type": "Feature", "properties": {"name": n}, "geometry": shapely.geometry.mapping(b)}
+        for n, b in zip("ab", boxes, strict=True)
+    ]
+    collection = {"type": "FeatureCollection", "features": features}
+    collection["crs"] = {"type": "name", "properties": {"name": "EPSG:32616"}}
+    (tmp_path / "p.geojson").write_text(json.dumps(collection))
+    image = opened(path, bbox="733640,3725070,733665,3725100")
+    prompts = read_prompts(tmp_path / "p.geojson", image)
+    assert [p.name for p in prompts] == ["a"]
+    assert "1 of 2 features lie outside" in caplog.text
 
 
 def test_what_lies_outside_is_not_looked_at(make_raster, opened, monkeypatch, tmp_path):

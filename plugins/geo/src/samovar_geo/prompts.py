@@ -19,6 +19,7 @@ from samovar.errors import PromptError
 from samovar.image import Image
 from samovar.prompts import Prompt, Prompts
 from samovar_geo.georeference import FloatArray, corner_transform, grid_crs, reprojection
+from samovar_geo.raster import RasterImage
 
 LOG = logging.getLogger("samovar")
 SIGNS = {"1": 1, "+": 1, "positive": 1, "true": 1, "0": 0, "-": 0, "negative": 0, "false": 0}
@@ -84,12 +85,12 @@ class VectorPrompts:
         if other:
             LOG.warning("%s: %d features are neither polygons nor points: left out", path, other)
         _to_pixels(features, crs, image, path)
-        inside = [f for f in features if _touches(f.geometry, image.grid.shape)]
+        inside = [f for f in features if _touches(f.geometry, image)]
         if not inside:
             raise PromptError(_all_outside(path, crs, image))
         if len(inside) < len(features):
             LOG.warning(
-                "%s: %d of %d features lie outside the raster: left out",
+                "%s: %d of %d features lie outside the raster, or what is asked of it: left out",
                 path, len(features) - len(inside), len(features),
             )  # fmt: skip
         return Prompts(tuple(_gather(inside)))
@@ -218,14 +219,17 @@ def _to_pixels(features: list[_Feature], crs: CRS | None, image: Image, path: st
         feature.geometry = shapely.transform(shape, to_pixels)
 
 
-def _touches(shape: Any, size: tuple[int, ...]) -> bool:
+def _touches(shape: Any, image: Image) -> bool:
+    """Whether a shape has a point on the raster, and in the area that was asked for."""
     left, top, right, bottom = shape.bounds
-    rows, columns = size
+    rows, columns = image.grid.shape
     if not np.isfinite([left, top, right, bottom]).all():
         return False
     if shape.geom_type == "Point":
-        return bool(0 <= left <= columns and 0 <= top <= rows)
-    return bool(right > 0 and bottom > 0 and left < columns and top < rows)
+        on = 0 <= left <= columns and 0 <= top <= rows
+    else:
+        on = right > 0 and bottom > 0 and left < columns and top < rows
+    return bool(on) and not (isinstance(image, RasterImage) and image.beyond(shape))
 
 
 def _gather(features: list[_Feature]) -> Iterator[Prompt]:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
@@ -265,6 +266,15 @@ class RasterImage(Image):
         if self._area is None:
             return True
         return self._area.holds(PixelMask(mask.region.shift(self._cut.start), mask.inside))
+
+    def beyond(self, shape: Any) -> bool:
+        """Whether a shape in corner coordinates lies outside the area of interest."""
+        if self._area is None:
+            return False
+        offset = np.array(self._cut.start[::-1], dtype=np.float64)
+        return not shapely.intersects(
+            self._area.shape, shapely.transform(shape, lambda points: points + offset)
+        )
 
     @property
     def shown(self) -> Region:
