@@ -104,15 +104,18 @@ def candidates_for(bundle: Bundle, precision: str) -> list[Candidate]:
 
 
 def identity_of(
-    bundle: Bundle, candidates: Sequence[Candidate], threads: int | None, device: str
+    bundle: Bundle, candidates: Sequence[Candidate], threads: int | None, **options: str
 ) -> dict[str, Any]:
-    """Everything that a timing depends on: machine, weights, threads, runtimes and versions."""
+    """Everything that a timing depends on: machine, weights, threads, runtimes and versions.
+
+    ``options`` are those of the model that change what is run (device, region decode).
+    """
     return {
+        **options,
         "processor": processor_name(),
         "instruction_set": instruction_set(),
         "cores": cores(),
         "threads": threads or cores(),
-        "device": device,
         "model": bundle.name,
         "weights": {name: bundle.in_precision(name).weights_hash for name in
                     dict.fromkeys(c.precision for c in candidates)},
@@ -161,10 +164,18 @@ def choose_fastest(
 
 
 def pick(results: Sequence[Timing]) -> Timing:
-    """The fastest, unless the first that ran is slower by no more than :data:`MARGIN`."""
+    """The fastest, by more than :data:`MARGIN` over what it takes the place of.
+
+    The first runtime stays unless another is that much faster; the precision of the first stays
+    unless another is that much faster than every runtime with it.
+    """
     ran = [t for t in results if not t.failed]
-    fastest = min(ran, key=lambda t: t.seconds)
-    return ran[0] if ran[0].seconds <= (1 + MARGIN) * fastest.seconds else fastest
+    own = [t for t in ran if t.precision == ran[0].precision]
+    fastest = min(own, key=lambda t: t.seconds)
+    overall = min(ran, key=lambda t: t.seconds)
+    if (1 + MARGIN) * overall.seconds < fastest.seconds:
+        return overall
+    return own[0] if own[0].seconds <= (1 + MARGIN) * fastest.seconds else fastest
 
 
 def _time(

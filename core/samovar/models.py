@@ -168,7 +168,13 @@ def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) ->
 def _load_fastest(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
     """What is the fastest here, timed now or in an earlier run."""
     candidates = candidates_for(bundle, options.precision)
-    identity = identity_of(bundle, candidates, options.threads, options.device)
+    identity = identity_of(
+        bundle,
+        candidates,
+        options.threads,
+        device=options.device,
+        region_decode=options.region_decode,
+    )
 
     def load(candidate: Candidate) -> Model:
         return _open(bundle.in_precision(candidate.precision), spec, candidate.runtime, options)

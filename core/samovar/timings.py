@@ -40,6 +40,10 @@ class Timing:
     """Why it could not run; the figures then mean nothing."""
 
     @property
+    def precision(self) -> str:
+        return self.name.rpartition(" in ")[2]
+
+    @property
     def seconds(self) -> float:
         """What decides: one picture encoded and its objects decoded."""
         return self.encode_s + self.decode_s

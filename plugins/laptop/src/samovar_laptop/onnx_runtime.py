@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from samovar.errors import BundleError, PluginError, UsageError
 from samovar.processor import cores, instruction_set
 from samovar.protocols import RuntimeInfo
+from samovar_laptop.failure import in_one_line
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {
@@ -81,11 +82,11 @@ class OnnxRuntime:
         except Exception as error:
             if provider != CPU:
                 raise UsageError(
-                    f"device {device!r} cannot run {graph.name} ({_one_line(error)}): "
+                    f"device {device!r} cannot run {graph.name} ({in_one_line(error)}): "
                     "use --device cpu"
                 ) from error
             raise BundleError(
-                f"{graph}: ONNX Runtime cannot load the graph ({_one_line(error)}): "
+                f"{graph}: ONNX Runtime cannot load the graph ({in_one_line(error)}): "
                 "export it again, or upgrade onnxruntime"
             ) from error
         if session.get_providers()[0] != provider:
@@ -140,7 +141,7 @@ class OnnxGraph:
         try:
             answers = self._session.run(names, given)
         except Exception as error:
-            raise PluginError(f"{self._path}: ONNX Runtime failed: {_one_line(error)}") from error
+            raise PluginError(f"{self._path}: ONNX Runtime failed: {in_one_line(error)}") from error
         return dict(zip(names, answers, strict=True))
 
 
@@ -157,8 +158,3 @@ def _options(threads: int) -> ort.SessionOptions:
     # (measured on tiny with 2 threads: half the CPU time, no longer in wall time).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:199] + "…"

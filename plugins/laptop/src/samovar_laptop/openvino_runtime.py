@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from samovar.errors import BundleError, PluginError, UsageError
 from samovar.processor import cores, instruction_set
 from samovar.protocols import RuntimeInfo
+from samovar_laptop.failure import in_one_line
 
 HINTS = {"": "f32", "fp32": "f32", "int8": "f32", "bf16": "bf16"}
 """Precision of the bundle → ``INFERENCE_PRECISION_HINT``.
@@ -78,11 +79,11 @@ class OpenvinoRuntime:
         except Exception as error:
             if target != "CPU":
                 raise UsageError(
-                    f"device {device!r} cannot run {graph.name} ({_one_line(error)}): "
+                    f"device {device!r} cannot run {graph.name} ({in_one_line(error)}): "
                     "use --device cpu"
                 ) from error
             raise BundleError(
-                f"{graph}: OpenVINO cannot load the graph ({_one_line(error)}): "
+                f"{graph}: OpenVINO cannot load the graph ({in_one_line(error)}): "
                 "export it again, or use --runtime onnxruntime"
             ) from error
         if hint == "bf16" and _computes_in(compiled) != "bf16":
@@ -135,7 +136,7 @@ class OpenvinoGraph:
             answers = self._request().infer(given, share_inputs=True)
             return {name: np.array(answers[self._places[name]]) for name in names}
         except Exception as error:
-            raise PluginError(f"{self._path}: OpenVINO failed: {_one_line(error)}") from error
+            raise PluginError(f"{self._path}: OpenVINO failed: {in_one_line(error)}") from error
 
     def _request(self) -> ov.InferRequest:
         """This thread's own: a request holds the tensors of one inference."""
@@ -185,8 +186,3 @@ def _output_name(port: Any) -> str:
     """The output's name in the ONNX file, where several tensors were found to be one."""
     stated = str(port.node.friendly_name).partition("/sink_port_")[0]
     return stated if stated in port.names else port.get_any_name()
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:199] + "…"
