@@ -14,6 +14,7 @@ from samovar.grid import Grid, Region
 from samovar.image import Image
 from samovar.objects import Objects
 from samovar.prompts import Prompts
+from samovar_medical.codes import parse_codes
 from samovar_medical.itk import (
     LARGEST_HEADER,
     TextHeader,
@@ -54,7 +55,7 @@ _TYPE = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigne
 
 
 class NrrdFormat:
-    """Reads volumes and label prompts, writes label images."""
+    """Reads volumes and label prompts."""
 
     def open(self, path: str, **options: Any) -> VolumeImage:
         """Open one volume: raw voxels are memory-mapped, packed ones are unpacked here, once.
@@ -81,6 +82,14 @@ class NrrdFormat:
         """The boxes of a label image's objects; see :func:`prompts_from_labels`."""
         with self.open(path) as labels:
             return prompts_from_labels(labels, image)
+
+
+class NrrdLabels:
+    """Writes label images."""
+
+    def check(self, image: Image, *, code: Sequence[str] = (), **options: Any) -> None:
+        """Refuse malformed codes before anything was segmented. Raises UsageError."""
+        parse_codes(code)
 
     def write(
         self,
