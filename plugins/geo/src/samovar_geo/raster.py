@@ -252,14 +252,13 @@ class RasterImage(Image):
             return True
         if self._missing is None:
             return False
-        with self._handle() as dataset:
-            window = self._window(region)
-            start = int(window.row_off), int(window.col_off)
-            stop = (
-                int(np.ceil(window.row_off + window.height)),
-                int(np.ceil(window.col_off + window.width)),
-            )
-            return self._missing(dataset, Region(start, stop))
+        window = self._window(region)
+        start = int(window.row_off), int(window.col_off)
+        stop = (
+            int(np.ceil(window.row_off + window.height)),
+            int(np.ceil(window.col_off + window.width)),
+        )
+        return self._missing.all(Region(start, stop), self._handle)
 
     def wanted(self, mask: PixelMask) -> bool:
         """Whether an object was asked for: one of its pixels lies in the area of interest."""
