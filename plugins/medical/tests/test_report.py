@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from dicom_making import PLANTED, make_series, save
 from found_objects import RECORD, found, not_found, organ_and_lesion, values
-from samovar.formats import open_image, write_objects
+from samovar.formats import open_image, write_all, write_objects
 from samovar.intensity import choose_intensity
 from samovar.objects import Objects
 from samovar_medical.key_slices import key_slice
@@ -127,3 +127,21 @@ def test_the_key_slice_is_hung_as_a_radiologist_hangs_it(geometry, tmp_path):
         assert corner > 1.5 * shown[half[0] :, half[1] :].mean(), (order, flips)
         first = shown if first is None else first
         assert first.shape == shown.shape
+
+
+def test_nothing_but_dicom_knows_the_patient(image, tmp_path, caplog):
+    """Of everything that is written of one study, and of what is said meanwhile."""
+    mask = np.zeros(image.grid.shape, dtype=bool)
+    mask[1:5, 5:20, 8:25] = True
+    objects = Objects(image.grid, (found(1, mask, "thing"), not_found(2, "x")), RECORD, image)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    names = ["a.csv", "a.json", "a.html", "a.obj", "a.stl", "a.seg.nrrd", "a.nii", "a.mha"]
+    prefixed = [f"rtstruct:{folder / 'rt.dcm'}", f"seg-labelmap:{folder / 'lm.dcm'}"]
+    write_all(objects, [*(folder / n for n in (*names, "a.dcm")), *prefixed], image)
+    for name in names:
+        raw = (folder / name).read_bytes()
+        assert not [word for word in PLANTED if word.encode() in raw], name
+    assert caplog.text
+    assert not [word for word in PLANTED if word in caplog.text]
+    assert b"Quastelberg" in (folder / "a.dcm").read_bytes()
