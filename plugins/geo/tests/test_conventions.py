@@ -159,16 +159,25 @@ def test_rio_knows_the_command():
 
 
 def test_rio_passes_everything_on(monkeypatch):
-    import samovar.cli.main as cli
+    from samovar_geo import rio
     from samovar_geo.rio import samovar
 
     seen = []
-    monkeypatch.setattr(cli, "main", lambda argv: seen.append(argv) or 2)
+
+    def run_module(name, run_name):
+        seen.append([name, *sys.argv[1:]])
+        sys.exit(2)
+
+    monkeypatch.setattr(rio.runpy, "run_module", run_module)
+    monkeypatch.setattr(sys, "argv", sys.argv)
     for words in (["a.tif", "--box", "1,2,3,4", "-o", "o.gpkg"], []):
         with pytest.raises(SystemExit) as stop:
             samovar.main(words, standalone_mode=False)
         assert stop.value.code == 2
-    assert seen == [["segment", "a.tif", "--box", "1,2,3,4", "-o", "o.gpkg"], ["segment", "--help"]]
+    assert seen == [
+        ["samovar", "segment", "a.tif", "--box", "1,2,3,4", "-o", "o.gpkg"],
+        ["samovar", "segment", "--help"],
+    ]
 
 
 class Feedback:

@@ -167,6 +167,18 @@ def test_labels_come_back_as_prompts(make_raster, open_raster, build_objects, tm
     assert [[*p.box] for p in prompts] == [row["bounds"] for row in made.table()]
 
 
+def test_labels_beyond_16_bits_come_back(make_raster, open_raster, build_objects, tmp_path):
+    """A label raster whose own project cannot read it is of no use."""
+    image = open_raster(make_raster(np.ones((40, 60), np.uint8)))
+    mask = np.zeros((40, 60))
+    mask[2:5, 3:9] = 1
+    made = build_objects(image.grid, mask)
+    large = Objects(made.grid, (replace(made.items[0], id=70_001),))
+    LabelGeoTiff().write(large, tmp_path / "labels.tif", image)
+    (prompt,) = read_prompts(tmp_path / "labels.tif", image).to_index(image.grid)
+    assert prompt.box == (3, 2, 9, 5)
+
+
 def test_unwritable(make_raster, open_raster, build_objects, tmp_path):
     image = open_raster(make_raster(np.ones((4, 4), np.uint8)))
     with pytest.raises(OSError, match="nowhere"):

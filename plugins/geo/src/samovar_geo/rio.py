@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 import click
@@ -19,6 +20,5 @@ def samovar(arguments: tuple[str, ...]) -> None:
 
     rio samovar scene.tif --prompts houses.gpkg -o houses_out.gpkg
     """
-    from samovar.cli.main import main
-
-    sys.exit(main(["segment", *(arguments or ("--help",))]))
+    sys.argv = ["samovar", "segment", *(arguments or ("--help",))]
+    runpy.run_module("samovar", run_name="__main__")
