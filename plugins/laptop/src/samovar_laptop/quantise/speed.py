@@ -18,6 +18,8 @@ from samovar.specs import RuntimeSpec
 
 ROUNDS = 7
 OBJECTS = 10
+LONG = 8.0
+"""CPU seconds after which no further round is begun."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def _compare(
             "encode": lambda i: models[i].encode([picture]),
             "decode": lambda i: models[i].decoder.decode(embeddings[i], prompts),
         }
+        if set(bundle.precisions[precision].roles) == {"encoder"}:
+            del stages["decode"]
         return [_pair(runtime.name, stage, run, rounds) for stage, run in stages.items()]
     finally:
         for model in models:
@@ -74,16 +78,22 @@ def _pair(runtime: str, stage: str, run: Callable[[int], object], rounds: int) -
 def take_turns(
     cases: Sequence[Callable[[], object]], rounds: int
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """CPU seconds ``(rounds, cases)``, in alternating order, after a round that is not counted."""
-    taken = np.zeros((rounds, len(cases)))
+    """CPU seconds ``(rounds, cases)``, in alternating order, after a round that is not counted.
+
+    Fewer rounds where they are long.
+    """
+    taken: list[list[float]] = []
     for number in range(-1, rounds):
-        order = range(len(cases)) if number % 2 else reversed(range(len(cases)))
-        for i in order:
+        row = [0.0] * len(cases)
+        for i in range(len(cases)) if number % 2 else reversed(range(len(cases))):
             started = time.process_time()
             cases[i]()
-            if number >= 0:
-                taken[number, i] = time.process_time() - started
-    return taken
+            row[i] = time.process_time() - started
+        if number >= 0:
+            taken.append(row)
+            if sum(map(sum, taken)) > LONG:
+                break
+    return np.array(taken)
 
 
 def lines(pairs: list[Pair], own: str, precision: str, threads: int) -> list[str]:
