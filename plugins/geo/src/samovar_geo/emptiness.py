@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ Handle = Callable[[], AbstractContextManager[Any]]
 
 
 class MissingBlocks:
-    """Which blocks of a file are missing, remembered row by row: one byte a block.
+    """Which blocks of a file are missing: asked for once, one byte a block.
 
     Args:
         dataset: opened, of whose blocks is asked.
@@ -24,32 +25,32 @@ class MissingBlocks:
 
     def __init__(self, dataset: Any, indexes: tuple[int, ...]) -> None:
         self._block = dataset.block_shapes[0]
-        self._columns = -(-dataset.width // self._block[1])
+        self._count = -(-dataset.height // self._block[0]), -(-dataset.width // self._block[1])
         self._indexes = indexes
-        self._rows: dict[int, NDArray[np.bool_]] = {}
+        self._lock = Lock()
+        self._written: NDArray[np.bool_] | None = None
 
     def all(self, region: Region, handle: Handle) -> bool:
         """Whether no pixel of ``region``, in the file's pixels, was ever written.
 
         Args:
-            handle: opens the file, where a row of blocks was not asked for before.
+            handle: opens the file, the first time.
         """
-        (top, left), (bottom, right) = region.start, region.stop
-        height, width = self._block
-        columns = slice(max(0, left) // width, -(-right // width))
-        for row in range(max(0, top) // height, -(-bottom // height)):
-            if row not in self._rows:
+        with self._lock:
+            if self._written is None:
                 with handle() as dataset:
-                    self._rows[row] = self._written(dataset, row)
-            if self._rows[row][columns].any():
-                return False
-        return True
+                    self._written = self._ask(dataset)
+        rows, columns = (
+            slice(max(0, a) // n, -(-b // n))
+            for a, b, n in zip(region.start, region.stop, self._block, strict=True)
+        )
+        return not self._written[rows, columns].any()
 
-    def _written(self, dataset: Any, row: int) -> NDArray[np.bool_]:
-        written = np.zeros(self._columns, dtype=bool)
-        for column in range(self._columns):
+    def _ask(self, dataset: Any) -> NDArray[np.bool_]:
+        written = np.zeros(self._count, dtype=bool)
+        for row, column in np.ndindex(written.shape):
             name = f"BLOCK_OFFSET_{column}_{row}"
-            written[column] = any(
+            written[row, column] = any(
                 dataset.get_tag_item(name, "TIFF", bidx=band) is not None for band in self._indexes
             )
         return written

@@ -22,7 +22,7 @@ from samovar.grid import Grid
 from samovar.image import Image
 from samovar.objects import SegmentedObject
 from samovar_geo.georeference import FloatArray, corner_transform, grid_crs, reprojection
-from samovar_geo.outlines import Edges, edges_of
+from samovar_geo.outlines import Edges, Ints, edges_of
 from samovar_geo.polygons import map_points
 
 BLOCK_M = 1000.0
@@ -30,6 +30,8 @@ BLOCK_M = 1000.0
 BLOCK_PIXELS = 256
 STEP_M = 50.0
 """Distance over which a pixel's size is measured; much shorter ones drown in rounding."""
+MOST_KNOWN = 50_000
+"""Blocks whose pixels' sizes are remembered."""
 LONGEST_EDGE_M = 200.0
 """Straight edges of polygons are cut to this length (or one pixel): a parallel is no geodesic."""
 
@@ -58,6 +60,7 @@ class Ellipsoid:
         self._pixel_m = _pixel_metres(grid, crs) if crs is not None else 1.0
         self._block = int(min(max(BLOCK_M / self._pixel_m, 1), BLOCK_PIXELS))
         self._step = max(1.0, STEP_M / self._pixel_m)
+        self._known: dict[tuple[int, int], tuple[float, float, float]] = {}
 
     @property
     def known(self) -> bool:
@@ -76,8 +79,8 @@ class Ellipsoid:
             return {"area_m2": 0.0, "perimeter_m": 0.0}
         area = 0.0
         for piece in segmented.pieces():
-            counts, centres = self._counts(piece.inside, piece.region.start)
-            area += float(counts @ self._sizes(centres).area)
+            rows, columns, counts = self._counts(piece.inside, piece.region.start)
+            area += float(counts @ self._of_blocks(rows, columns)[:, 0])
         perimeter = self._perimeter(edges_of(segmented))
         if not math.isfinite(area + perimeter):
             return {}
@@ -110,32 +113,50 @@ class Ellipsoid:
 
     def _counts(
         self, inside: NDArray[np.bool_], start: tuple[int, ...]
-    ) -> tuple[FloatArray, FloatArray]:
-        """Pixels in each block, and the centres of blocks in corner coordinates."""
-        rows, columns = inside.shape
-        tops, lefts = np.arange(0, rows, self._block), np.arange(0, columns, self._block)
+    ) -> tuple[Ints, Ints, FloatArray]:
+        """Rows and columns of the blocks that hold pixels, and how many each holds."""
+        side = self._block
+        (top, left), (rows, columns) = start, inside.shape
+        tops, lefts = (
+            np.maximum(np.arange(a // side, -(-(a + n) // side)) * side - a, 0)
+            for a, n in ((top, rows), (left, columns))
+        )
         sums = np.add.reduceat(np.add.reduceat(inside, lefts, axis=1, dtype=np.int64), tops, axis=0)
-        y = start[0] + (tops + np.minimum(tops + self._block, rows)) / 2
-        x = start[1] + (lefts + np.minimum(lefts + self._block, columns)) / 2
-        centres = np.column_stack([np.tile(x, len(y)), np.repeat(y, len(x))])
-        counts = sums.ravel().astype(np.float64)
-        filled = counts > 0
-        return counts[filled], centres[filled]
+        y, x = np.nonzero(sums)
+        return y + top // side, x + left // side, sums[y, x].astype(np.float64)
 
     def _perimeter(self, edges: Edges) -> float:
         total = 0.0
-        for x, y, dx, dy in ((edges.hx, edges.hy, 0.5, 0.0), (edges.vx, edges.vy, 0.0, 0.5)):
-            bx, by = x // self._block, y // self._block
-            width = int(bx.max()) + 1
-            counts = np.bincount(by * width + bx - int(by.min()) * width)
+        for which, x, y in ((1, edges.hx, edges.hy), (2, edges.vx, edges.vy)):
+            column, row = x // self._block, y // self._block
+            left, top = int(column.min()), int(row.min())
+            width = int(column.max()) + 1 - left
+            counts = np.bincount((row - top) * width + column - left)
             filled = np.flatnonzero(counts)
             row, column = np.divmod(filled, width)
-            centres = np.column_stack([column + 0.5, row + int(by.min()) + 0.5]) * self._block
-            if self._block == 1:
-                centres += (dx - 0.5, dy - 0.5)
-            sizes = self._sizes(centres)
-            total += float(counts[filled] @ (sizes.along_x if dx else sizes.along_y))
+            if self._block > 1:
+                lengths = self._of_blocks(row + top, column + left)[:, which]
+            else:
+                # pixels so large that an edge is not where their centre is
+                shift = (0.5, 0.0) if which == 1 else (0.0, 0.5)
+                sizes = self._sizes(np.column_stack([column + left, row + top]) + shift)
+                lengths = sizes.along_x if which == 1 else sizes.along_y
+            total += float(counts[filled] @ lengths)
         return total
+
+    def _of_blocks(self, rows: Ints, columns: Ints) -> FloatArray:
+        """``(n, 3)`` area, length along x and along y of a pixel in each block; remembered."""
+        keys = list(zip(rows.tolist(), columns.tolist(), strict=True))
+        new = [key for key in keys if key not in self._known]
+        if new:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+                new = keys
+            centres = (np.array(new, dtype=np.float64)[:, ::-1] + 0.5) * self._block
+            sizes = self._sizes(centres)
+            found = np.column_stack([sizes.area, sizes.along_x, sizes.along_y]).tolist()
+            self._known.update(zip(new, map(tuple, found), strict=True))
+        return np.array([self._known[key] for key in keys])
 
     def _sizes(self, centres: FloatArray) -> _Sizes:
         """Sizes of a pixel at ``(n, 2)`` corner coordinates."""

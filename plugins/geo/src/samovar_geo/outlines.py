@@ -46,7 +46,8 @@ def edges_of(segmented: SegmentedObject) -> Edges:
     parts: list[tuple[Ints, NDArray[np.bool_], Ints, NDArray[np.bool_]]] = []
     for piece in segmented.pieces():
         top, left = piece.region.start
-        inside = np.pad(piece.inside, 1)
+        inside = np.zeros([n + 2 for n in piece.inside.shape], dtype=bool)
+        inside[1:-1, 1:-1] = piece.inside
         down = inside[1:, 1:-1]
         change = np.flatnonzero(down != inside[:-1, 1:-1])
         y, x = np.divmod(change, down.shape[1])
@@ -241,14 +242,18 @@ def polygons(rings: Rings) -> shapely.MultiPolygon:
     count = len(rings.starts)
     if not count:
         return shapely.MultiPolygon()
-    lengths = np.diff([*rings.starts, len(rings.points)])
+    ends = np.append(rings.starts[1:], len(rings.points))
     # each ring closed: its first point once more at its end
-    source = np.insert(np.arange(len(rings.points)), rings.starts + lengths, rings.starts)
-    made = shapely.linearrings(
-        rings.points[source].astype(np.float64), indices=np.repeat(np.arange(count), lengths + 1)
+    source = np.arange(len(rings.points) + count) - np.repeat(
+        np.arange(count), ends - rings.starts + 1
     )
+    source[ends + np.arange(count)] = rings.starts
+    points = rings.points[source].astype(np.float64)
+    if count == 1:
+        return shapely.multipolygons([shapely.polygons(points)])
+    made = shapely.linearrings(points, indices=np.repeat(np.arange(count), ends - rings.starts + 1))
     outer = rings.parents < 0
     home = np.where(outer, np.arange(count), rings.parents)
     number = np.cumsum(outer) - 1
     order = np.lexsort((~outer, home))
-    return shapely.MultiPolygon(list(shapely.polygons(made[order], indices=number[home[order]])))
+    return shapely.multipolygons(shapely.polygons(made[order], indices=number[home[order]]))

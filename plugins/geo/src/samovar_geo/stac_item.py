@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import shapely
 from pyproj import CRS
+from rasterio.transform import Affine
 
 from samovar.errors import OutputError
 from samovar.grid import Grid
@@ -194,11 +195,13 @@ def footprint(grid: Grid, image: Image) -> Any:
 
 def _projection(grid: Grid, image: Image, crs: CRS) -> dict[str, Any]:
     code = crs.to_authority()
-    transform = tuple(corner_transform(grid, image))[:6]
+    (top, left), shape = image.shown.start, image.shown.shape
+    moved = corner_transform(grid, image) * Affine.translation(left, top)
+    transform = tuple(moved)[:6]
     return {
         "proj:code": ":".join(code) if code else None,
         **({} if code else {"proj:projjson": crs.to_json_dict()}),
-        "proj:shape": list(grid.shape),
+        "proj:shape": list(shape),
         "proj:transform": [float(v) for v in transform],
     }
 
