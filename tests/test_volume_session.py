@@ -144,6 +144,14 @@ def test_paint_is_the_answer_on_its_slice():
     assert not any(p.box == (13, 13, 28, 28) and p.mask is None for p in model.asked[:1])
 
 
+def test_a_corrected_object_is_not_finished_before_it_was_asked_again():
+    work, _ = session(FIRST, SECOND)
+    work.correct(1, negative=[(1, 1, 12)])
+    assert work.finished() == (2,)
+    work.update()
+    assert work.finished() == (1, 2)
+
+
 def test_an_object_can_be_forgotten():
     work, _ = session(FIRST, SECOND)
     work.forget(1)

@@ -75,6 +75,8 @@ class Propagation:
     """Of each object, by slice; keys belong to none."""
     _last: dict[tuple[int, Chain], SliceAnswer] = field(default_factory=dict)
     """The newest answer of each object's chain; at first that of its key."""
+    _waiting: dict[int, set[int]] = field(default_factory=dict)
+    """Of each object that was planned, the slices that are still to be asked."""
     _asked: dict[tuple[int, int], bytes] = field(default_factory=dict)
     _greys: dict[tuple[int, int], tuple[SliceAnswer, tuple[float, float]]] = field(
         default_factory=dict
@@ -90,11 +92,13 @@ class Propagation:
         places = {*self._chain_at[id], *course.keys}
         known = self.answers.get(id, {})
         self.answers[id] = {p: a for p, a in known.items() if p in places}
+        self._waiting.pop(id, None)
 
     def forget(self, id: int) -> None:
         """Follow an object no longer."""
-        for kept in (self.prompts, self.courses, self.answers, self._chains, self._chain_at):
-            kept.pop(id, None)
+        kept = self.prompts, self.courses, self.answers, self._chains, self._chain_at, self._waiting
+        for table in kept:
+            table.pop(id, None)
 
     def probes(self) -> list[Step]:
         """Steps that find the anchors: ask them, weigh the answers, then :meth:`settle`."""
@@ -123,7 +127,9 @@ class Propagation:
         self._last.clear()
         waiting: dict[tuple[int, int], list[int]] = defaultdict(list)
         for id in self.courses:
-            for place in self._stale(id):
+            stale = self._stale(id)
+            self._waiting[id] = {position for _, position in stale}
+            for place in stale:
                 waiting[place].append(id)
         order = sorted(waiting, key=lambda w: ((0, 1, -1).index(w[0]), w[1] * (w[0] or 1)))
         return [self._step(position, waiting[sweep, position], sweep) for sweep, position in order]
@@ -204,13 +210,7 @@ class Propagation:
 
     def finished(self, id: int) -> bool:
         """Whether nothing about an object is left to be asked."""
-        known = self.answers[id]
-        if any(key not in known for key in self.courses[id].keys):
-            return False
-        return all(
-            (id, chain) in self._last and (self._last[id, chain].ended or chain.stop in known)
-            for chain in self._chains[id]
-        )
+        return self._waiting.get(id) == set()
 
     def _stale(self, id: int) -> list[tuple[int, int]]:
         """Sweep and slice of everything that may have to be asked, beyond what is known."""
@@ -246,6 +246,8 @@ class Propagation:
         """Make an answer the newest of its chain, or of the chains that its key begins."""
         known, chain = self.answers[id], self._chain_at[id].get(step.position)
         known[step.position] = answer.kept() if self.remember else answer.without_prior()
+        waiting = self._waiting.get(id, set())
+        waiting.discard(step.position)
         if chain is None:
             for begun in self._chains[id]:
                 if begun.key == step.position:
@@ -256,6 +258,7 @@ class Propagation:
             for beyond in chain.positions():
                 if (beyond - step.position) * chain.direction > 0:
                     known.pop(beyond, None)
+                    waiting.discard(beyond)
 
     def _alive(self, id: int, step: Step) -> bool:
         chain = self._chain_at[id].get(step.position)
