@@ -151,3 +151,19 @@ def test_recipe_errors_name_the_key(tmp_path: Path, change: str | None, word: st
     path.write_text('name = "a"\n' if change is None else change + base)
     with pytest.raises(ValueError, match=word):
         load_recipe(path)
+
+
+def test_a_run_without_regions_leaves_the_region_decoder_alone(
+    toy_pack: Path, tmp_path: Path
+) -> None:
+    recipe = replace(toy(toy_pack, tmp_path, 2), regions=0, weight_decay=0.0)
+    state = torch.load(run(recipe, validate=False, workers=0), weights_only=True)["model"]
+    torch.manual_seed(recipe.seed)
+    fresh = Tiny().state_dict()
+    own = [k for k in fresh if k.startswith("decoder_roi.")]
+    assert own and all(torch.equal(state[k], fresh[k]) for k in own)
+
+
+@pytest.mark.parametrize("file", sorted(TINY.parent.glob("tiny*.toml")), ids=lambda f: f.stem)
+def test_stages_of_the_bundled_model_load(file: Path) -> None:
+    assert load_recipe(file).name == "tiny"

@@ -119,7 +119,7 @@ def training_step(
         )
         loss = loss + 0.6 * second
         figures["iou_second"] = second_figures["iou"]
-    if "windows" in batch:
+    if len(batch["windows"]):
         region, region_figures = region_step(
             model, batch, embeddings, bool(again_too < recipe.second_round), generator
         )
