@@ -146,8 +146,8 @@ INPUTS = {
         BOX3,
         "are NaN",
     ),
-    "dicom file": (lambda d: filled(d, "IM1", DICOM), BOX3, "convert the series to NIfTI"),
-    "dicom folder": (lambda d: filled(d, "IM1", DICOM).parent, BOX3, "convert the series to NIfTI"),
+    "dicom file": (lambda d: filled(d, "IM1", DICOM), BOX3, "is not a DICOM file"),
+    "dicom folder": (lambda d: filled(d, "IM1", DICOM).parent, BOX3, "is not a DICOM file"),
     "prompts as image": (lambda d: filled(d, "b.json", b"[[1,2,3,4]]"), BOX2, "--prompts"),
 }
 

@@ -227,14 +227,14 @@ OPTIONS = """
 class TestOptionsOfPlugins:
     def test_they_appear_with_their_plugin(self, site, samovar, monkeypatch):
         monkeypatch.setenv("COLUMNS", "120")
-        site.install("maker-one", OPTIONS.format(option="'--series', 'which [series]'"))
+        site.install("maker-one", OPTIONS.format(option="'--slabs', 'which [slabs]'"))
         ran = samovar("segment", "--help")
-        assert "--series" in ran.out
+        assert "--slabs" in ran.out
         assert "Options of maker-one" in ran.out
-        assert "which [series]" in ran.out
+        assert "which [slabs]" in ran.out
         monkeypatch.setenv("SAMOVAR_DISABLE_PLUGINS", "maker-one")
         package.plugins.reset()
-        assert "--series" not in samovar("segment", "--help").out
+        assert "--slabs" not in samovar("segment", "--help").out
 
     def test_one_of_the_hosts_name_is_left_out(self, site, samovar):
         site.install("maker-one", OPTIONS.format(option="'--model', 'mine', int"))
@@ -242,13 +242,13 @@ class TestOptionsOfPlugins:
         assert "--model of maker-one/made-format is left out" in samovar("plugins", "list").err
 
     def test_different_types_are_left_out(self, site, samovar):
-        site.install("maker-one", OPTIONS.format(option="'--series', '', int"))
-        site.install("maker-two", OPTIONS.format(option="'--series', '', str"))
-        assert "--series" not in samovar("segment", "--help").out
+        site.install("maker-one", OPTIONS.format(option="'--slabs', '', int"))
+        site.install("maker-two", OPTIONS.format(option="'--slabs', '', str"))
+        assert "--slabs" not in samovar("segment", "--help").out
         err = samovar("plugins", "list").err
         assert "maker-one/made-format and maker-two/made-format" in err
 
     def test_the_same_option_of_two_plugins_is_one(self, site, samovar):
-        site.install("maker-one", OPTIONS.format(option="'--series', 'which'"))
-        site.install("maker-two", OPTIONS.format(option="'--series', 'which'"))
-        assert samovar("segment", "--help").out.count("--series") == 1
+        site.install("maker-one", OPTIONS.format(option="'--slabs', 'which'"))
+        site.install("maker-two", OPTIONS.format(option="'--slabs', 'which'"))
+        assert samovar("segment", "--help").out.count("--slabs") == 1

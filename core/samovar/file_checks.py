@@ -118,8 +118,11 @@ def unwritable_suffix(
 ) -> str:
     """Why nobody writes a path, and who writes what."""
     domain = sorted(domains)[0] if len(domains) == 1 else "picture"
-    fitting = [s for s in specs if domains & set(s.domains)]
-    offers = "; ".join(f"{' '.join(s.suffixes)} by {s.canonical}" for s in fitting)
+    known: dict[str, list[str]] = {}
+    for spec in specs:
+        if domains & set(spec.domains):
+            known.setdefault(spec.distribution, []).extend(spec.suffixes)
+    offers = "; ".join(f"{' '.join(dict.fromkeys(x))} by {who}" for who, x in known.items())
     offers = offers or f"no installed plugin writes objects of a {domain}"
     if claimed:
         who = ", ".join(s.canonical for s in claimed)
