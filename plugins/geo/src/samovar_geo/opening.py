@@ -46,6 +46,9 @@ def gdal(*, remote: bool = False, cache: int = CACHE_BYTES) -> Iterator[None]:
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
         options["GDAL_CACHEMAX"] = cache
+    if "GDAL_BAND_BLOCK_CACHE" not in os.environ:
+        # GDAL's other way takes eight bytes for every block of a file, read or not
+        options["GDAL_BAND_BLOCK_CACHE"] = "HASHSET"
     if remote:
         options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
         # a server that stumbles is asked again
