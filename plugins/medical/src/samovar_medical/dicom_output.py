@@ -37,6 +37,8 @@ class Study:
     """The series that an output refers to."""
 
     source: DicomSource
+    kind: str
+    """What is written, for messages."""
 
     @cached_property
     def headers(self) -> list[Dataset]:
@@ -48,7 +50,7 @@ class Study:
         found = [_complete(self.source.header(path)) for path in self.source.paths]
         uid = self.source.frame_of_reference_uid
         if any(h.get("FrameOfReferenceUID", uid) != uid for h in found):
-            warn("DICOM", [
+            warn(self.kind, [
                 "the slices of the series state different frames of reference; that of the first "
                 "is written"
             ])  # fmt: skip
@@ -93,14 +95,14 @@ def require_study(image: Image, kind: str) -> Study:
             "identifiers are not invented: export the series again with them, or write .nii.gz "
             "or .seg.nrrd"
         )
-    return Study(source)
+    return Study(source, kind)
 
 
-def say_interpolated(study: Study, kind: str) -> None:
+def say_interpolated(study: Study) -> None:
     """Where slices of the image are not the scanner's own, say so."""
     between = sum(s is None for s in study.source.slices)
     if between:
-        warn(kind, [
+        warn(study.kind, [
             f"{between} of {len(study.source.slices)} slices were interpolated when the series "
             "was read: what lies on them refers to no image of the scanner"
         ])  # fmt: skip

@@ -71,7 +71,7 @@ class DicomSegFormat:
         """
         study = require_study(image, self.kind)
         items = require_found(objects, self.kind)
-        say_interpolated(study, self.kind)
+        say_interpolated(study)
         found = meanings(items, code)
         uncoded = [i.name or str(i.id) for i in items if not found[i.id].known]
         if uncoded:

@@ -71,7 +71,7 @@ class RtstructFormat:
         """
         study = require_study(image, self.kind)
         items = require_found(objects, self.kind)
-        say_interpolated(study, self.kind)
+        say_interpolated(study)
         found = meanings(items, code)
         with speaking_of_no_patient(self.kind):
             dataset = _head(study, objects)
