@@ -134,6 +134,7 @@ class Bundle:
             "encode_size": list(p.encode_size),
             "prompt_frame": list(p.prompt_frame),
             "prompt_coordinates": p.prompt_coordinates,
+            "prompt_scale": p.prompt_scale,
             "resize": {
                 "policy": r.policy,
                 "interpolation": r.interpolation,
@@ -282,6 +283,7 @@ def _parse(fields: Fields, folder: Path) -> Bundle:
         Resize.parse(fields.mapping("resize")),
         Normalisation.parse(fields.mapping("normalisation")),
         fields.choice("channel_order", ("RGB", "BGR"), "RGB"),
+        fields.choice("prompt_scale", ("content", "frame", "longest-side"), "content"),
     )
     return Bundle(
         name=fields.text("name"),

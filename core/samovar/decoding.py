@@ -136,7 +136,7 @@ class SamDecoder:
         most = self._region.tokens
         if most is not None and len(tokens) > most:
             return _Asking(prompt, self._fixed_length(prompt, tokens, self._face.tokens))
-        x, y = fit.scale
+        x, y = fit.content_scale
         x0, y0, x1, y1 = (float(v) for v in frame)
         window = (x0 / x, y0 / y, x1 / x, y1 / y)
         return _Asking(prompt, self._fixed_length(prompt, tokens, most), frame, window)

@@ -21,10 +21,18 @@ class Fit:
     content: tuple[int, int]
     encode: tuple[int, int]
     frame: tuple[int, int]
+    prompt_scale: tuple[float, float] | None = None
+    """Prompt-frame units a picture pixel, along x and y, where a model's rule for prompts is not
+    where the picture really lies, because rounding moved its shorter side."""
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Prompt-frame units a picture pixel, along x and y."""
+        """Prompt-frame units a picture pixel, along x and y, for prompts."""
+        return self.content_scale if self.prompt_scale is None else self.prompt_scale
+
+    @property
+    def content_scale(self) -> tuple[float, float]:
+        """Prompt-frame units a picture pixel, along x and y, as the picture really lies there."""
         return (
             self.content[1] / self.picture[1] * self.frame[1] / self.encode[1],
             self.content[0] / self.picture[0] * self.frame[0] / self.encode[0],

@@ -22,6 +22,7 @@ Policy = Literal["pad", "stretch"]
 Rounding = Literal["half-up", "floor", "round", "ceil"]
 NormalisationKind = Literal["mean-std", "min-max", "none"]
 PromptCoordinates = Literal["continuous", "scaled"]
+PromptScale = Literal["content", "frame", "longest-side"]
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,24 @@ class Preparation:
     resize: Resize = field(default_factory=Resize)
     normalisation: Normalisation = field(default_factory=Normalisation)
     channel_order: Literal["RGB", "BGR"] = "RGB"
+    prompt_scale: PromptScale = "content"
+    """Of prompts: as the picture is scaled to ``encode_size``; as it would be to the prompt frame,
+    whose rounding may differ; or by the longest side alone."""
 
     def fit(self, picture: tuple[int, int]) -> Fit:
         """How a picture of these rows and columns lies in the encoder's square."""
         content = self.resize.content(picture, self.encode_size)
-        return Fit(picture, content, self.encode_size, self.prompt_frame)
+        scale = self._prompt_scale(picture)
+        return Fit(picture, content, self.encode_size, self.prompt_frame, scale)
+
+    def _prompt_scale(self, picture: tuple[int, int]) -> tuple[float, float] | None:
+        if self.prompt_scale == "content":
+            return None
+        if self.prompt_scale == "frame":
+            rows, columns = self.resize.content(picture, self.prompt_frame)
+            return columns / picture[1], rows / picture[0]
+        both = max(self.prompt_frame) / max(picture)
+        return both, both
 
 
 def prepare(

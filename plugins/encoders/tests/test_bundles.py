@@ -14,8 +14,10 @@ from samovar.models import load_model
 from samovar_encoders.architectures import SamArchitecture
 from samovar_encoders.registry import RECORDS, ModelRecord
 
-NEAR_UPSTREAM = 0.98
-"""IoU with the mask of upstream's own road, which enlarges twice where the host does once."""
+NEAR_UPSTREAM = 0.9
+"""IoU with the mask of upstream's own road, which enlarges twice, or by a cubic, where the host
+does once and linearly; generated weights make masks of noise, so this only catches what is
+misplaced."""
 
 
 def bundle_test(record: ModelRecord) -> pytest.param:

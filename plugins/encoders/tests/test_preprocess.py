@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from deterministic import picture
 
+from samovar.prompt_tokens import tokens_of
+from samovar.prompts import Prompt
 from samovar.resize import prepare as prepare_by_host
 from samovar_encoders import preprocess, resampling
 from samovar_encoders.importing import preparation
@@ -94,3 +98,15 @@ def test_a_bundle_prepares_the_picture_as_upstream_does(name: str, size: tuple[i
     [ours], _ = prepare_by_host([image.transpose(2, 0, 1).astype(np.float32)], preparation(rules))
     theirs = preprocess.prepare(image, rules.encode_size, rules.resize, rules.normalise).pixels
     np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", [r.name for r in RECORDS.values() if r.can_be_bundle])
+@pytest.mark.parametrize("size", [(480, 640), (333, 1000), (1001, 77)])
+def test_a_bundle_scales_boxes_as_upstream_does(name: str, size: tuple[int, int]) -> None:
+    rules = record(name)
+    box = (10.25, 3.5, 0.9 * size[1], 0.8 * size[0])
+    rule = preparation(rules)
+    ours = tokens_of(Prompt(1, box=box), rule.fit(size), rule.prompt_coordinates).coords
+    frame = replace(rules.frame, whole_boxes=False)  # truncated in the graph
+    theirs = preprocess.box_to_frame(np.array(box), size, frame, rules.resize)
+    np.testing.assert_allclose(ours.ravel(), theirs, rtol=1e-6)

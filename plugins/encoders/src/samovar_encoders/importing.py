@@ -11,7 +11,7 @@ import torch
 
 from samovar.bundle import Bundle
 from samovar.errors import UsageError
-from samovar.resize import Normalisation, Preparation
+from samovar.resize import Normalisation, Preparation, PromptScale
 from samovar.resize import Resize as HostResize
 from samovar.roi import RoiRule
 from samovar.selection import Selection
@@ -128,8 +128,9 @@ def preparation(rules: ModelRecord) -> Preparation:
         whole_levels=whole_levels,
     )
     encode, frame = rules.encode_size, rules.frame.size
+    scale: PromptScale = "longest-side" if rules.frame.scale[:9] == "isotropic" else "frame"
     return Preparation(
-        (encode, encode), (frame, frame), "scaled", resize, normalisation(rules), "RGB"
+        (encode, encode), (frame, frame), "scaled", resize, normalisation(rules), "RGB", scale
     )
 
 
