@@ -121,7 +121,8 @@ def unwritable_suffix(
     known: dict[str, list[str]] = {}
     for spec in specs:
         if domains & set(spec.domains):
-            known.setdefault(spec.distribution, []).extend(spec.suffixes)
+            prefix = f"{spec.name}:" if spec.by_name else ""
+            known.setdefault(spec.distribution, []).extend(prefix + x for x in spec.suffixes)
     offers = "; ".join(f"{' '.join(dict.fromkeys(x))} by {who}" for who, x in known.items())
     offers = offers or f"no installed plugin writes objects of a {domain}"
     if claimed:
