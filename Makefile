@@ -54,7 +54,8 @@ parity: $(VENV)/.everything
 
 docs: $(VENV)/.everything
 	$(PY) -m samovar_datasets pictures -o docs/pictures
-	$(PY) -m samovar_encoders.table docs/benchmarks/family/family.json > docs/models.md
+	$(PY) -m samovar_encoders.table docs/benchmarks/family/family.json \
+		docs/benchmarks/runtimes.json > docs/models.md
 	$(PY) -m samovar.evaluation.card --page
 
 clean:
