@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,11 +11,10 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from samovar.errors import GeometryError, InputError, UsageError
+from samovar.errors import GeometryError, UsageError
 from samovar.grid import Frame, Grid, Region
 from samovar.image import Domain, Image, ImageInfo
 from samovar.masks import PixelMask
@@ -29,15 +25,12 @@ from samovar_geo.area import Area, Wanted, find_area
 from samovar_geo.bands import Bands, choose_bands
 from samovar_geo.emptiness import missing_blocks
 from samovar_geo.georeference import centre_affine, frame_of, is_georeferenced
+from samovar_geo.handles import Handles
 from samovar_geo.measures import Ellipsoid
 from samovar_geo.opening import (
-    CACHE_BYTES,
     cache_for,
-    damaged,
-    gdal,
     gdal_path,
     is_remote,
-    open_dataset,
     refuse_unusable,
 )
 
@@ -102,24 +95,21 @@ class RasterImage(Image):
         if not isinstance(options, RasterOptions):
             options = RasterOptions(bands=options)
         self._source = source
-        self._path = _virtual_path(source, options)
-        self._remote = is_remote(self._path)
-        self._cache = CACHE_BYTES
-        self._lock = Lock()
-        self._idle: list[Any] = []
-        self._closed = False
+        path = _virtual_path(source, options)
+        self._remote = is_remote(path)
+        self._handles = Handles(path, source)
         self._ellipsoid: Ellipsoid | None = None
         if options.stretch is not None:
             parse_stretch(options.stretch)
         self.stretch = options.stretch
-        with self._handle() as dataset:
+        with self._handles.borrow() as dataset:
             self._describe(dataset, options)
             if not self._remote:
                 self._probe(dataset)
 
     def _describe(self, dataset: Any, options: RasterOptions) -> None:
         refuse_unusable(dataset, self._source)
-        self._cache = cache_for(dataset)
+        self._handles.cache = cache_for(dataset)
         self._bands: Bands = choose_bands(dataset, options.bands, self._source)
         self._valid_by_mask = _has_mask(dataset, self._bands.indexes)
         self._valid_by_value = self._bands.dtype.kind == "f"
@@ -211,7 +201,7 @@ class RasterImage(Image):
         """
         region = region or self.grid.region
         shape = tuple(size or region.shape)
-        with self._handle() as dataset:
+        with self._handles.borrow() as dataset:
             block = self._read(
                 dataset, self._window(region), shape, self._method(dataset, region, shape)
             )
@@ -231,7 +221,7 @@ class RasterImage(Image):
 
     def _valid_window(self, window: Window, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         inside = np.ones(shape, dtype=bool)
-        with self._handle() as dataset:
+        with self._handles.borrow() as dataset:
             if self._valid_by_mask:
                 masks = dataset.read_masks(
                     self._bands.indexes,
@@ -258,7 +248,7 @@ class RasterImage(Image):
             int(np.ceil(window.row_off + window.height)),
             int(np.ceil(window.col_off + window.width)),
         )
-        return self._missing.all(Region(start, stop), self._handle)
+        return self._missing.all(Region(start, stop), self._handles.borrow)
 
     def wanted(self, mask: PixelMask) -> bool:
         """Whether an object was asked for: one of its pixels lies in the area of interest."""
@@ -288,7 +278,7 @@ class RasterImage(Image):
         Through an overview where there is one, else from windows on a regular lattice: a scene
         larger than memory is never read whole. The area of interest has no say in it.
         """
-        with self._handle() as dataset:
+        with self._handles.borrow() as dataset:
             rows, columns = dataset.height, dataset.width
             coarse = dataset.overviews(self._bands.indexes[0]) or rows * columns <= CHEAP_PIXELS
             averaged = self._averages(dataset)
@@ -310,7 +300,7 @@ class RasterImage(Image):
 
     def _values(self, window: Window, size: tuple[int, int], averaged: bool) -> NDArray[Any]:
         method = Resampling.average if averaged else Resampling.nearest
-        with self._handle() as dataset:
+        with self._handles.borrow() as dataset:
             block = self._bands.apply(self._read(dataset, window, size, method))
         flat = block.reshape(block.shape[0], -1)
         if not (self._valid_by_mask or self._valid_by_value):
@@ -327,37 +317,7 @@ class RasterImage(Image):
         return sizes
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for dataset in idle:
-            dataset.close()
-
-    @contextmanager
-    def _handle(self) -> Iterator[Any]:
-        """A dataset handle that nobody else uses meanwhile; library errors become ours."""
-        with self._lock:
-            if self._closed:
-                raise InputError(f"{self._source}: the image is closed: open it again")
-            dataset = self._idle.pop() if self._idle else None
-        try:
-            with gdal(remote=self._remote, cache=self._cache):
-                if dataset is None:
-                    dataset = open_dataset(self._path, self._source)
-                yield dataset
-        except RasterioError as error:
-            raise damaged(self._source, error) from error
-        finally:
-            self._give_back(dataset)
-
-    def _give_back(self, dataset: Any) -> None:
-        if dataset is None:
-            return
-        with self._lock:
-            if not self._closed:
-                self._idle.append(dataset)
-                return
-        dataset.close()
+        self._handles.close()
 
     def _window(self, region: Region) -> Window:
         """A region of the grid in the file's own pixels; fractions where --gsd changed them."""
