@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -65,7 +66,9 @@ def test_a_bundle_gets_int8_graphs_and_their_record(own, data, tmp_path, capsys)
     assert (found.integer["QLinearConv"], found.floating) == (4, ())
 
 
-def test_what_runs_on_request_is_int8(own, data, tmp_path):
+def test_what_runs_on_request_is_int8_and_no_torch_was_needed(own, data, tmp_path, monkeypatch):
+    for module in ("torch", "samovar_train"):
+        monkeypatch.setitem(sys.modules, module, None)
     out = tmp_path / "both"
     quantize(bundle=str(own), data=[str(data)], output=str(out), samples=4, threads=1, no_gate=True)
     assert not Bundle.load(out).precisions["int8"].passed
@@ -135,7 +138,7 @@ def test_training_makes_a_bundle_too(own, data, tmp_path, capsys):
 
 
 def test_without_torch_training_says_what_to_install(own, data, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "samovar_train.quantise.stages", None)
+    monkeypatch.setitem(sys.modules, "samovar_train.quantise.stages", None)
     with pytest.raises(DependencyError, match="pip install samovar-train"):
         quantize(
             bundle=str(own), data=[str(data)], output=str(tmp_path / "x"), method="qat", samples=2

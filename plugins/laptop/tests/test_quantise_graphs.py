@@ -68,7 +68,7 @@ def test_int8_answers_as_float_does(graph):
     before, after = run(graph, feeds[0]), run(model, feeds[0])
     assert set(before) == set(after)
     for name in before:
-        assert 0 < error(before[name], after[name]) < 0.03, name
+        assert 0 < error(before[name], after[name]) < 0.04, name
 
 
 def test_weights_are_stored_in_int8_and_nothing_is_signed_that_should_not_be(graph):

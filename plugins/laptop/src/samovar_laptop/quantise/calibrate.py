@@ -18,6 +18,9 @@ from samovar_laptop.quantise.prepare import prepared
 from samovar_laptop.quantise.ranges import PERCENTILE, Histogram, Scale
 from samovar_laptop.quantise.samples import Feeds
 
+MOVED = 64
+"""Products in whose time one number is written."""
+
 Run = Callable[[Feeds], dict[str, NDArray[Any]]]
 
 
@@ -86,19 +89,23 @@ class Calibration:
         return [t for a in found for t in (a.queries, a.keys, a.share, a.values)]
 
     def _count(self, feeds: Feeds) -> dict[str, int]:
-        """Multiply-accumulates of every node with constant weights."""
+        """What every node with constant weights costs: its products, and what it reads and writes.
+
+        A depthwise convolution has few products, and yet would break a chain of integer kernels.
+        """
         nodes = [n for n in self.graph.nodes if n.op_type in (*WEIGHTED, "ConvTranspose")]
         nodes = [n for n in nodes if n.input[1] in self.graph.constants]
-        looked = [n.input[0] if n.op_type == "ConvTranspose" else n.output[0] for n in nodes]
+        looked = [t for n in nodes for t in (n.input[0], n.output[0])]
         made = watched(self.graph, looked, self.threads)(feeds)
         costs = {}
         for node in nodes:
             weights = self.graph.constants[node.input[1]]
+            size = made[node.output[0]].size
             if node.op_type == "ConvTranspose":  # weights (in, out / group, rows, columns)
-                costs[node.name] = made[node.input[0]].size * weights.size // len(weights)
+                products = made[node.input[0]].size * weights.size // len(weights)
             else:
-                size = made[node.output[0]].size
-                costs[node.name] = size * weights.size // weights.shape[channel_axis(node)]
+                products = size * weights.size // weights.shape[channel_axis(node)]
+            costs[node.name] = products + MOVED * size
         return costs
 
 

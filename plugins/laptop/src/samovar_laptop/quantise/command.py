@@ -6,7 +6,7 @@ import datetime
 import json as json_module
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,49 +58,59 @@ def quantize(
         UsageError, InputError, BundleError, OutputError: nothing was written.
         DependencyError: onnx is missing, or torch for ``--method qat``.
     """
-    from samovar_laptop.quantise.attention import WAYS
     from samovar_laptop.quantise.graph import onnx_package
     from samovar_laptop.quantise.output import check_target
-    from samovar_laptop.quantise.ptq import ROLES, Recipe
+    from samovar_laptop.quantise.ptq import Recipe
     from samovar_laptop.quantise.samples import find_sources
 
-    if method not in METHODS:
-        raise UsageError(f"--method is {method!r}: give ptq or qat")
+    kept, roles = tuple(keep or ()), tuple(role or ())
+    recipe = Recipe(
+        samples, percentile, hard_samples, weight_bits, kept, attention, roles, threads, seed
+    )
+    _check(recipe, method, minutes, limit)
     if not data or not output:
         missing = "--data" if not data else "--output"
         raise UsageError(f"samovar quantize needs {missing}: see samovar quantize --help")
-    if weight_bits not in (7, 8):
-        raise UsageError(f"--weight-bits is {weight_bits}: give 7, or 8 for CPUs with VNNI alone")
-    if not 50 < percentile <= 100:
-        raise UsageError(f"--percentile is {percentile:g}: give more than 50, up to 100")
-    if limit < 0 or minutes <= 0:
-        raise UsageError(f"--limit is {limit}, --minutes {minutes:g}: give numbers above 0")
-    if attention not in WAYS:
-        raise UsageError(f"--attention is {attention!r}: give {', '.join(WAYS)}")
-    if samples < 1:
-        raise UsageError(f"--samples is {samples}: give 1 or more")
     onnx_package()
+    if method == "qat":
+        from samovar_laptop.quantise.qat import library
+
+        library()
     check_target(Path(output))
     found = find_bundle(bundle, accept_license or ())
-    roles = tuple(role or ()) or tuple(r for r in ROLES if r in found.roles)
-    strange = [r for r in roles if r not in ROLES or r not in found.roles]
-    if strange:
-        can = [r for r in ROLES if r in found.roles]
-        raise UsageError(f"--role {strange[0]}: the bundle can have {', '.join(can)} in int8")
-    recipe = Recipe(
-        samples,
-        percentile,
-        hard_samples,
-        weight_bits,
-        tuple(keep or ()),
-        attention,
-        roles,
-        threads,
-        seed,
-    )
-    sources = find_sources(data)
-    job = _Job(found, sources, recipe, method, minutes, bool(role))
+    recipe = replace(recipe, roles=_roles(found, roles))
+    job = _Job(found, find_sources(data), recipe, method, minutes, bool(role))
     return job.run(Path(output), not no_gate, limit, json)
+
+
+def _check(recipe: Recipe, method: str, minutes: float, limit: int) -> None:
+    """Raises UsageError for the first option that makes no sense."""
+    from samovar_laptop.quantise.attention import WAYS
+
+    bits, percentile = recipe.bits, recipe.percentile
+    for good, words in (
+        (method in METHODS, f"--method is {method!r}: give {' or '.join(METHODS)}"),
+        (bits in (7, 8), f"--weight-bits is {bits}: give 7, or 8 for CPUs with VNNI alone"),
+        (50 < percentile <= 100, f"--percentile is {percentile:g}: give more than 50, up to 100"),
+        (recipe.samples > 0, f"--samples is {recipe.samples}: give 1 or more"),
+        (recipe.attention in WAYS,
+         f"--attention is {recipe.attention!r}: give {', '.join(WAYS)}"),
+        (limit >= 0, f"--limit is {limit}: give 0 or more"),
+        (minutes > 0, f"--minutes is {minutes:g}: give more than 0"),
+    ):  # fmt: skip
+        if not good:
+            raise UsageError(words)
+
+
+def _roles(bundle: Bundle, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Those asked for, or all that can be in int8. Raises UsageError."""
+    from samovar_laptop.quantise.ptq import ROLES
+
+    can = tuple(role for role in ROLES if role in bundle.roles)
+    for role in asked:
+        if role not in can:
+            raise UsageError(f"--role {role}: the bundle can have {', '.join(can)} in int8")
+    return asked or can
 
 
 def find_bundle(name: str, accepted: Sequence[str]) -> Bundle:

@@ -31,7 +31,7 @@ KEPT = "kept in float on request"
 """Why; such a node reads values that were not rounded, and so the node before it is in float too:
 between two rounded tensors ONNX Runtime would round its weights on its own."""
 LEAST_SHARE = 1e-3
-"""Nodes with a smaller share of the multiplications stay in float: rounding costs them more."""
+"""Nodes with a smaller share of the work stay in float: rounding costs them more."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_places(
     """Where a graph is rounded.
 
     Args:
-        costs: multiply-accumulates by node name, of a typical run.
+        costs: work by node name, in a typical run.
         keep: parts of the names of nodes that stay in float.
         further: tensors that are rounded too.
     """
