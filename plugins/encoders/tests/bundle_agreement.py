@@ -121,7 +121,7 @@ def agreement(
 
 
 def region_agreement(
-    full: Model, region: Model, picture: np.ndarray, sizes: tuple[int, ...] = (24, 60, 110)
+    full: Model, region: Model, picture: np.ndarray, sizes: tuple[int, ...] = (24, 50, 90)
 ) -> list[float]:
     """IoU of masks decoded over windows and in full, for boxes of some sizes in some places."""
     rows, columns = picture.shape[:2]

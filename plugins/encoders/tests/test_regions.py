@@ -67,7 +67,7 @@ def test_every_bundle_has_a_rule_that_fits_its_grid() -> None:
     for rules in RECORDS.values():
         if rules.can_be_bundle:
             rule = region_rule(rules)
-            assert rule.tokens * rule.stride * 2 == rules.frame.size, rules.name
+            assert rule.tokens * rule.stride * 4 == rules.frame.size, rules.name
             assert not rule.default, "real weights were not measured"
             assert set(rule.prompt_kinds) <= set(rules.frame.kinds)
 

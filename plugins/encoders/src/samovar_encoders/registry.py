@@ -74,8 +74,8 @@ class ModelRecord:
 
     @property
     def region_tokens(self) -> int:
-        """Side of the square of cells that the region decoder looks at: half of the grid's."""
-        return self.grid // 2
+        """Side of the square of cells that the region decoder looks at: a quarter of the grid's."""
+        return self.grid // 4
 
     @property
     def stride(self) -> int:
