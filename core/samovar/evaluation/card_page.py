@@ -234,8 +234,8 @@ def _training(facts: Row, curves: str) -> str:
             "",
             f"![Course of the training]({curves})",
             "",
-            "Dice of box prompts on the validation part of the two domains, and the IoU on the"
-            " (augmented) training images.",
+            "Dice of box prompts on two validation pictures a set in the two domains, and the IoU"
+            " on the (augmented) training images; by the region decoder once there is one.",
         ]
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ from samovar_train.evaluate import Picture, TorchModel
 from samovar_train.loop import run
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe
-from samovar_train.release import course_of, measure, shift_region
+from samovar_train.release import course_of, measure, shift_region, write_curves
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,21 @@ def test_a_course_is_the_sum_of_its_stages(toy_pack: Path, tmp_path: Path) -> No
     recipes = [
         Recipe(
             name="toy", seed=1, steps=n, pack=toy_pack, run=tmp_path / str(n), images=1, prompts=1,
-            regions=1, sizes=((0.0, (64,)),), threads=1,
+            regions=1, validate_minutes=1e9, sizes=((0.0, (64,)),), threads=1,
         )
         for n in (1, 2)
     ]  # fmt: skip
     for recipe in recipes:
         run(recipe, validate=False, workers=0)
+        (recipe.run / "validation.csv").write_text("step,minutes\n")
     course = course_of([Path("a/one.toml"), Path("a/two.toml")], recipes)
     assert course["steps"] == 3 and course["recipe"] == "plugins/train/recipes/two.toml"
     assert [s["steps"] for s in course["stages"]] == [1, 2]
+    write_curves(recipes, tmp_path / "curves.csv", every=1)
+    lines = (tmp_path / "curves.csv").read_text().splitlines()
+    assert lines[0] == "step,minutes,medical,remote_sensing,training_iou"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "3"]  # logged at the last steps
+    assert all(line.split(",")[4] for line in lines[1:])
 
 
 @pytest.mark.shared

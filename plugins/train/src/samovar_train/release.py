@@ -8,6 +8,7 @@ Dice by box for either decoder, and by the size of the encoder's input.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the bundle")
     parser.add_argument("--note", default="", help="what a reader of the card should know")
     parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--curves", type=Path, help="CSV of the course of all stages")
     options = parser.parse_args(argv)
     stages = [load_recipe(path) for path in options.recipes]
+    if options.curves:
+        write_curves(stages, options.curves)
     model, state = load_checkpoint(stages[-1].run / "last.pt")
     data = shared_data(stages[-1].data)
     full, region = choose_thresholds(model, data)
@@ -84,6 +88,48 @@ def course_of(paths: Sequence[Path], stages: Sequence[Recipe]) -> dict[str, Any]
         "steps": sum(r["steps"] for r in rows),
         "minutes": round(sum(r["minutes"] for r in rows), 1),
     }
+
+
+def write_curves(stages: Sequence[Recipe], file: Path, every: int = 100) -> None:
+    """IoU while training and Dice by box on validation, against the steps of all stages together.
+
+    By the region decoder where a stage trains one, else by the mask decoder.
+    """
+    rows: list[dict[str, Any]] = []
+    before = minutes = 0.0
+    for recipe in stages:
+        _, state = load_checkpoint(recipe.run / "last.pt")
+        prefix = "region_" if recipe.regions else ""
+        own: list[dict[str, Any]] = []
+        for row in read_log(recipe.run / "train.csv"):
+            if int(row["step"]) % every == 0:
+                value = row.get("iou_region" if recipe.regions else "iou")
+                own.append(course_row(row, training_iou=value))
+        for row in read_log(recipe.run / "validation.csv"):
+            dice_by = {d: row.get(prefix + d) for d in ("medical", "remote_sensing")}
+            own.append(course_row(row, **dice_by))
+        own = [r for r in own if r["step"] <= state["step"]]
+        for row in sorted(own, key=lambda r: r["step"]):
+            row["step"] += int(before)
+            row["minutes"] = round(row["minutes"] + minutes, 2)
+            rows.append(row)
+        before, minutes = before + state["step"], minutes + state["minutes"]
+    with file.open("w", newline="", encoding="utf-8") as out:
+        names = ("step", "minutes", "medical", "remote_sensing", "training_iou")
+        writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_log(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def course_row(row: dict[str, str], **values: str | None) -> dict[str, Any]:
+    """Step and minutes of a logged row, and some of its figures."""
+    told = {k: v for k, v in values.items() if v}
+    return {"step": int(row["step"]), "minutes": float(row["minutes"]), **told}
 
 
 def choose_thresholds(model: Tiny, data: Path) -> tuple[float, float]:
