@@ -113,15 +113,15 @@ def test_memory_does_not_grow_with_the_objects(
 
     monkeypatch.setattr(borders, "CACHE_BYTES", 1 << 16)
 
-    monkeypatch.setattr(vectors, "BATCH", 25)
-    monkeypatch.setattr(spool, "PENDING", 25)
-    monkeypatch.setattr(geoparquet, "ROW_GROUP", 25)
+    monkeypatch.setattr(vectors, "BATCH", 20)
+    monkeypatch.setattr(spool, "PENDING", 20)
+    monkeypatch.setattr(geoparquet, "ROW_GROUP", 20)
     image = open_raster(make_raster(np.ones((8, 8), np.uint8)))
     comb = np.zeros((3, 200), dtype=bool)
     comb[0], comb[1:, ::2] = True, True
     item = SegmentedObject.from_mask(1, PixelMask.of(comb))
     peaks = []
-    for count in (60, 240):
+    for count in (40, 160):
         sink = WRITERS[name]().stream(
             StreamHead(image.grid, {}), tmp_path / f"{count}-{name}", image
         )
@@ -161,6 +161,25 @@ def test_other_layers_stay(field, tmp_path):
     assert [f for f, _ in fids] == [1, 2]
     assert orphans == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["o.gpkg", "scene.tif"]
+
+
+def test_what_others_did_meanwhile_stays(field, tmp_path):
+    """A run takes hours; layers that were edited in them are not put back."""
+    image, objects = field()
+    path = tmp_path / "o.gpkg"
+    write_objects(objects, path, image, layer="mine")
+    writer, part = GeoPackage(), tmp_path / ".o.part.gpkg"
+    writer.prepare(path, part)
+    sink = writer.stream(StreamHead(objects.grid, {}), part, image, layer="found")
+    sink.add(objects.items[0])
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute("UPDATE layer_styles SET description = 'edited' WHERE f_table_name = 'mine'")
+    sink.close()
+    part.replace(path)
+    with closing(sqlite3.connect(path)) as base:
+        kept = base.execute("SELECT description FROM layer_styles WHERE f_table_name = 'mine'")
+        assert kept.fetchone() == ("edited",)
+        assert base.execute("SELECT count(*) FROM found").fetchone() == (1,)
 
 
 def test_the_users_own_style_stays_the_default(field, tmp_path):

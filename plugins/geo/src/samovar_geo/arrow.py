@@ -22,13 +22,13 @@ from pyogrio.errors import (
 
 from samovar_geo.attributes import typed
 from samovar_geo.features import Batch, Feature
+from samovar_geo.polygons import polygons_of
 
 GEOMETRY = "geometry"
 TYPES = {"int": pa.int64(), "float": pa.float64(), "text": pa.string()}
 GDAL_ERRORS = (
     DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError,
 )  # fmt: skip
-ONE_THREAD = {"use_threads": False}
 
 
 def fields_of(batch: Batch) -> list[pa.Field]:
@@ -52,8 +52,7 @@ def multi(shape: Any) -> Any:
     """The MultiPolygon of a polygon; lines that validation may leave are dropped."""
     if shape.geom_type == "MultiPolygon":
         return shape
-    parts = [p for p in shapely.get_parts(shapely.get_parts([shape])) if p.geom_type == "Polygon"]
-    return shapely.MultiPolygon(parts)
+    return shapely.MultiPolygon(polygons_of([shape]))
 
 
 def write_layer(batch: Batch, driver: str, **options: Any) -> None:

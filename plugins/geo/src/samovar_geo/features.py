@@ -30,7 +30,6 @@ class Batch:
     features: Iterator[list[Feature]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, str] = field(default_factory=dict)
-    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import shapely
 
 from samovar_geo.attributes import typed
 from samovar_geo.features import Batch, Feature
+from samovar_geo.polygons import polygons_of
 from samovar_geo.provenance import sentence
 
 DECIMALS = 8
@@ -68,8 +69,7 @@ def _rounded(value: Any) -> Any:
 
 def geometry(shape: Any) -> dict[str, Any]:
     """A Polygon where one part suffices, outer rings anticlockwise, DECIMALS digits."""
-    parts = [p for p in shapely.get_parts(shapely.get_parts([shape])) if p.geom_type == "Polygon"]
-    polygons = [_rings(shapely.geometry.polygon.orient(part, 1.0)) for part in parts]
+    polygons = [_rings(shapely.geometry.polygon.orient(p, 1.0)) for p in polygons_of([shape])]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}

@@ -53,10 +53,16 @@ class VectorSink:
     """Takes objects one at a time; the file is written when it is closed."""
 
     def __init__(
-        self, head: StreamHead, path: Path, image: Image, drain: Drain, options: VectorOptions
+        self,
+        head: StreamHead,
+        path: Path,
+        image: Image,
+        drain: Drain,
+        options: VectorOptions,
+        target: Path | None = None,
     ) -> None:
         self._head, self._path, self._image, self._drain = head, path, image, drain
-        self._options = options
+        self._options, self._target = options, target
         self._spool = Spool(path)
         self._table = Table(model_name(head.provenance), head.attributes)
         self._lost = 0
@@ -72,11 +78,18 @@ class VectorSink:
         """Nothing to do: neighbours are looked up in the spool."""
 
     def close(self) -> None:
-        """Write the file. Raises OSError when it cannot be written."""
+        """Write the file, with what of an older one stays: as it is now, not when the run began.
+
+        Raises:
+            OSError: it cannot be written.
+            OutputError: another program holds the older one.
+        """
         if self._lost:
             total = self._spool.count + self._lost
-            LOG.warning("%s of %d objects were not found and have no polygon", self._lost, total)
+            LOG.warning("%d of %d objects were not found and have no polygon", self._lost, total)
         try:
+            if self._drain.prepare is not None and self._target is not None:
+                self._drain.prepare(self._target, self._path)
             self._drain(self._batch())
         finally:
             self._spool.close()
@@ -94,7 +107,6 @@ class VectorSink:
             features=self._features(crs),
             provenance=self._head.provenance,
             record=record(self._head.provenance),
-            source=self._image.info.source,
         )
 
     def _features(self, crs: CRS | None) -> Iterator[list[Feature]]:
@@ -135,6 +147,9 @@ class VectorWriter:
 
     drain: Drain
 
+    def __init__(self) -> None:
+        self._targets: dict[Path, Path] = {}
+
     def check(self, image: Image, **options: Any) -> None:
         """Refuse before any work what would fail at its end.
 
@@ -159,9 +174,8 @@ class VectorWriter:
         return self.drain.replaces(target, _options(options).layer)
 
     def prepare(self, target: Path, path: Path) -> None:
-        """Take over into ``path`` what of an existing file has to stay."""
-        if self.drain.prepare is not None:
-            self.drain.prepare(target, path)
+        """Remember whose layers stay; they are taken over at the end, as they then are."""
+        self._targets[path] = target
 
     def stream(self, head: StreamHead, path: Path, image: Image, **options: Any) -> VectorSink:
         """One feature a found object, exact pixel edges unless asked otherwise.
@@ -172,7 +186,8 @@ class VectorWriter:
         """
         wanted = _options(options)
         _target(self.drain.lonlat, wanted.dst_crs, image)
-        return VectorSink(head, path, image, self.drain, wanted)
+        target = self._targets.pop(path, None)
+        return VectorSink(head, path, image, self.drain, wanted, target)
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
         """All objects at once; the same bytes as :meth:`stream`. Raises as it does."""
