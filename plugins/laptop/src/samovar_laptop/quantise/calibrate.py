@@ -49,13 +49,14 @@ class Calibration:
         self._histograms: dict[str, Histogram] = {}
         self._fixed: dict[str, Scale] = {}
         self._watching: Run | None = None
-        self.typical: Feeds = {}
-        """What it was fed first."""
+        self.largest: Feeds = {}
+        """The largest that it was fed, with the most objects."""
 
     def see(self, feeds: Feeds) -> None:
         """Run the graph once and count what its tensors hold."""
+        if _size(feeds) > _size(self.largest):
+            self.largest = feeds
         if self._watching is None:
-            self.typical = feeds
             self.costs = self._count(feeds)
             further = self._attention(feeds)
             self.places = find_places(self.graph, self.costs, self.keep, further)
@@ -107,6 +108,10 @@ class Calibration:
                 products = size * weights.size // weights.shape[channel_axis(node)]
             costs[node.name] = products + MOVED * size
         return costs
+
+
+def _size(feeds: Feeds) -> int:
+    return sum(np.asarray(array).size for array in feeds.values())
 
 
 def watched(graph: OnnxGraph, tensors: list[str], threads: int | None) -> Run:

@@ -23,7 +23,7 @@ ROLES = ("encoder", "mask_decoder", "decoder", "decoder_roi")
 POOL = 3
 """With hard samples: how many candidates there are for each place."""
 
-TURNS = 5
+TURNS = 15
 BITS = 7
 """Of the weights. With 8, sums of two products overflow on x86 CPUs without VNNI, silently."""
 
@@ -75,7 +75,7 @@ def gains(calibration: Calibration, model: Any, threads: int | None) -> float:
     """How many times faster an int8 graph is in ONNX Runtime, on what its float graph was fed."""
     before = runner(onnx_package().load(str(calibration.path)), threads)
     after = runner(model, threads)
-    feeds = calibration.typical
+    feeds = calibration.largest
     taken = take_turns([partial(before, feeds), partial(after, feeds)], TURNS)
     return float(np.median(taken[:, 0] / np.maximum(taken[:, 1], 1e-9)))
 
