@@ -13,28 +13,24 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samovar.answers import answer, in_picture
-from samovar.assembly import key_of, object_of_group, object_of_part
 from samovar.discovery import one_line
 from samovar.errors import Cancelled, PluginError, PromptError, SamovarError, UsageError
 from samovar.executor import Progress, ahead, spread
-from samovar.frontier import Frontier, Group
 from samovar.grid import Region
 from samovar.job import Job
+from samovar.joining import Joiner, Taker
 from samovar.lattice import Lattice, Tiling, one_view, plan_prompted, plan_tiles
 from samovar.ledger import Ledger
 from samovar.looking import Seen, encode_step
 from samovar.objects import SegmentedObject
-from samovar.parts import RestingPart, Spill, below, from_bytes, to_bytes
+from samovar.parts import RestingPart, from_bytes, to_bytes
 from samovar.plans import Step
 from samovar.prompts import Prompts
-from samovar.second_look import Recent, look_again, needs_second_look
-from samovar.semantic import Dissolver
 
 ATTEMPTS = 3
 """Times that a tile is tried."""
@@ -42,14 +38,6 @@ PATIENCE = 5
 """A run whose first tiles fail, this many and no other, is stopped: the next would fail too."""
 PAUSE_S = 0.2
 """Before the second attempt; a connection may come back."""
-
-
-class Taker(Protocol):
-    """Whoever takes finished objects (an ObjectSink does)."""
-
-    def add(self, item: SegmentedObject) -> None: ...
-
-    def advance(self, row: int) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +93,7 @@ def run_tiles(job: Job, run: TileRun, taker: Taker) -> list[Failed]:
     spool = run.ledger if run.ledger is not None else Ledger()
     crew = run.crew or local_crew(job, run.workers)
     resumed = run.ledger is not None and len(run.ledger) > 0
-    joiner = _Joiner(job, run, taker)
+    joiner = Joiner(job, run.tiling, taker, semantic=run.semantic, tolerant=run.tolerant)
     with ExitStack() as stack:
         if run.ledger is None:
             stack.enter_context(spool)
@@ -327,89 +315,3 @@ def _sayable(error: Exception, tile: str) -> Exception:
     if isinstance(error, SamovarError):
         return error
     return PluginError(f"tile {tile}: {one_line(error)}")
-
-
-class _Joiner:
-    """Parts of tiles in raster order become objects."""
-
-    def __init__(self, job: Job, run: TileRun, taker: Taker) -> None:
-        self._job, self._run, self._taker = job, run, taker
-        self._lattice = Lattice.of(job.image, run.tiling)
-        self._recent = Recent()
-        self._spill = Spill()
-        self._number = 0
-        self._row = 0
-        self._frontier = None if job.prompts is not None else Frontier(job.image.grid.region)
-        self._prompts = {} if job.prompts is None else job.prompts.by_id()
-        self._dissolver = Dissolver(job.image, self._spill) if run.semantic else None
-
-    def add(self, step: Step, parts: Sequence[RestingPart]) -> None:
-        if self._frontier is None:
-            for part in parts:
-                prompt = self._prompts[part.id]
-                self._give(
-                    object_of_part(
-                        part, step.view, self._job.image, prompt=prompt, name=prompt.name,
-                        class_id=prompt.class_id, attributes=prompt.attributes,
-                    )
-                )  # fmt: skip
-            self._advance(step.view.region.start[0])
-            return
-        for group in self._frontier.add(step.view, parts):
-            self._found(group)
-        # a second look may see a little further up
-        self._advance(self._frontier.row - self._run.tiling.tile)
-
-    def finish(self) -> None:
-        for group in self._frontier.finish() if self._frontier is not None else ():
-            self._found(group)
-        if self._dissolver is not None:
-            for item in self._dissolver.finish():
-                self._taker.add(item)
-        self._taker.advance(self._job.image.grid.shape[0])
-
-    def _found(self, group: Group) -> None:
-        item = object_of_group(group, 0, self._job.image, self._spill)
-        again = False
-        if item is not None and needs_second_look(item, group, self._job.image.grid.region):
-            item, again = self._look_again(item, group), True
-        if item is None or not any(map(self._job.image.wanted, item.pieces())):
-            return
-        if self._recent.has(item, again):
-            return
-        self._recent.add(item, again)
-        self._number += 1
-        self._give(replace(item, id=self._number, key=key_of(item, self._job.image)))
-
-    def _look_again(self, item: SegmentedObject, group: Group) -> SegmentedObject | None:
-        try:
-            found = look_again(item, group, self._job, self._lattice)
-        except Exception:
-            if not self._run.tolerant:
-                raise
-            return item
-        if found is None:
-            return None
-        part, step = found
-        # what lies above this row was promised to be finished
-        part = below(part, self._row)
-        if part.region.empty:
-            return None
-        return object_of_part(part, step.view, self._job.image, class_id=item.class_id)
-
-    def _give(self, item: SegmentedObject) -> None:
-        if self._dissolver is None:
-            self._taker.add(item)
-        else:
-            self._dissolver.add(item)
-
-    def _advance(self, row: int) -> None:
-        if row <= self._row:
-            return
-        self._row = row
-        self._recent.forget(row)
-        if self._dissolver is not None:
-            for item in self._dissolver.advance(row):
-                self._taker.add(item)
-            row = self._dissolver.row
-        self._taker.advance(row)
