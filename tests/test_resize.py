@@ -124,3 +124,17 @@ def test_what_is_no_picture_is_refused(shape):
 def test_a_rule_that_makes_no_sense_is_named(parse, rule, named):
     with pytest.raises(ValueError, match=named):
         parse(rule)
+
+
+def test_prompts_may_be_scaled_by_another_rule_than_the_picture():
+    picture = (334, 1000)  # 85.504 of 256 rows become 86, 171.008 of 512 become 171
+    places = {
+        rule: Preparation((256, 256), (512, 512), prompt_scale=rule).fit(picture)
+        for rule in ("content", "frame", "longest-side")
+    }
+    assert {fit.content for fit in places.values()} == {(86, 256)}
+    assert places["content"].scale == pytest.approx((0.512, 2 * 86 / 334))
+    assert places["frame"].scale == pytest.approx((0.512, 171 / 334))
+    assert places["longest-side"].scale == pytest.approx((0.512, 0.512))
+    for fit in places.values():
+        assert fit.content_scale == pytest.approx((0.512, 2 * 86 / 334)), "where it really lies"
