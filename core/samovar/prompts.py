@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -107,6 +108,14 @@ class Prompts:
 
     def by_id(self) -> dict[int, Prompt]:
         """The prompts by the number of their object."""
+        return dict(self._by_id)
+
+    def of(self, ids: Iterable[int]) -> list[Prompt]:
+        """The prompts of some objects, in the order of ``ids``."""
+        return [self._by_id[id] for id in ids]
+
+    @cached_property
+    def _by_id(self) -> dict[int, Prompt]:
         return {p.id: p for p in self.objects}
 
     def to_index(self, grid: Grid) -> Prompts:

@@ -246,8 +246,7 @@ def _ask(job: Job, seen: _Picture) -> list[RestingPart]:
     prompts = None
     if step.objects is not None:
         assert job.prompts is not None
-        wanted = job.prompts.by_id()
-        prompts = Prompts(tuple(in_picture(wanted[i], step.view) for i in step.objects))
+        prompts = Prompts(tuple(in_picture(p, step.view) for p in job.prompts.of(step.objects)))
     embedding = encode_step(job, Seen(step, seen.picture)).embedding
     assert embedding is not None
     parts = answer(job, step.view, seen.picture, embedding, prompts)
