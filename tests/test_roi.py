@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from samovar.errors import BundleError, UsageError
 from samovar.faces import RegionFace, TwoFaces
 from samovar.mask_frame import MASK_LOGIT, mask_logits, pixel_mask, project
 from samovar.masks import PixelMask, WindowLogits
+from samovar.prompt_tokens import BOX_HIGH, BOX_LOW, Tokens
 from samovar.prompts import Prompt, Prompts
 from samovar.resize import Preparation, Resize
 from samovar.roi import RoiRule, wanted
@@ -335,3 +337,20 @@ def test_when_it_is_used() -> None:
         wanted("on", None, "m")
     with pytest.raises(UsageError, match="--region-decode"):
         wanted("maybe", measured, "m")
+
+
+def test_followed_objects_are_decoded_in_full_where_the_rule_says_so() -> None:
+    fit = Fit((64, 64), (64, 64), (64, 64), (64, 64))
+    tokens = Tokens(
+        np.array([[10, 10], [30, 30]], np.float32), np.array([BOX_LOW, BOX_HIGH], np.float32)
+    )
+    rule = replace(STRETCH, follows=False)
+    prior = np.zeros((16, 16), np.float32)
+    box = (10.0, 10.0, 30.0, 30.0)
+    followed = Prompt(1, box=box, mask=prior)
+    corrected = Prompt(1, box=box, mask=prior, points=((20.0, 20.0),), labels=(1,))
+    assert rule.window(followed, tokens, fit) is None
+    assert STRETCH.window(followed, tokens, fit) is not None
+    assert rule.window(Prompt(1, box=box), tokens, fit) is not None
+    assert rule.window(corrected, tokens, fit) is not None
+    assert RoiRule.parse(Fields(rule.document(), "roi")) == rule

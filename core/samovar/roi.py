@@ -47,6 +47,9 @@ class RoiRule:
     """Prompts with anything else are decoded in full; so are those without a box."""
     default: bool = False
     """Used unless somebody says no: set only where the agreement was measured."""
+    follows: bool = True
+    """Whether an object that is followed from slice to slice is decoded over windows too: a box
+    and the previous slice's mask, without points. Otherwise such prompts are decoded in full."""
 
     @classmethod
     def parse(cls, fields: Fields) -> RoiRule:
@@ -63,7 +66,9 @@ class RoiRule:
         if "box" not in kinds:
             raise ValueError('"roi.prompt_kinds" lacks "box", around which a window is laid')
         default = fields.flag("default") if "default" in fields.document else False
-        return cls(fields.pair("mask_size"), policy, margin, tokens, stride, kinds, default)
+        follows = fields.flag("follows") if "follows" in fields.document else True
+        size = fields.pair("mask_size")
+        return cls(size, policy, margin, tokens, stride, kinds, default, follows)
 
     def document(self) -> dict[str, Any]:
         """What ``bundle.json`` holds."""
@@ -75,6 +80,7 @@ class RoiRule:
             **tokens,
             "prompt_kinds": list(self.prompt_kinds),
             "default": self.default,
+            "follows": self.follows,
         }
 
     def window(self, prompt: Prompt, tokens: Tokens, fit: Fit) -> NDArray[np.float32] | None:
@@ -86,6 +92,8 @@ class RoiRule:
             fit: how the picture lies in the encoder's square.
         """
         if prompt.box is None or not prompt.kinds <= set(self.prompt_kinds):
+            return None
+        if prompt.mask is not None and not prompt.points and not self.follows:
             return None
         box = np.concatenate([tokens.coords[tokens.labels == k][0] for k in (BOX_LOW, BOX_HIGH)])
         window = self._around(box.astype(np.float64), fit)

@@ -201,6 +201,7 @@ def describe(model: Tiny, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
             "margin": MARGIN,
             "prompt_kinds": ["box", "point", "negative-point", "mask"],
             "default": True,
+            "follows": False,
         },
         "precision": "fp32",
         "parameters": sum(p.numel() for p in model.parameters()),
