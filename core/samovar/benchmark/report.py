@@ -55,6 +55,7 @@ def _section(record: dict[str, Any]) -> str:
         "",
         *(line for table in record.get("tables", ()) for line in _table(table)),
         *(f"- {note}" for note in record.get("notes", ())),
+        *([""] if record.get("notes") else []),
         *_cases(record.get("cases", ())),
     ]
     if record.get("model"):

@@ -131,8 +131,8 @@ def _models(info: dict[str, Any]) -> dict[str, Any]:
     def load(name: str, what: Any, **options: Any) -> None:
         try:
             models[name] = load_model(what, runtime="openvino", threads=1, **options)
-        except SamovarError as error:
-            info.setdefault("missing", {})[name] = str(error)
+        except SamovarError:
+            info.setdefault("missing", []).append(name)
 
     load("same", bundle.folder, region_decode="off")
     load("same, region", bundle.folder, region_decode="on")

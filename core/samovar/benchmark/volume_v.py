@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def run_volume_v(rounds: int, model: str = "tiny", progress: Say | None = None) 
         "costs": costs,
         "tables": [_table(costs, whole)],
         "notes": [*_notes(costs, whole, measured), f"{MANY}: {labels} labels in the file."],
-        "cases": [case_record(case, measured) for case in cases],
+        "cases": [case_record(_without_places(case), measured) for case in cases],
     }
 
 
@@ -129,6 +130,11 @@ def _segment(
         "segment", str(volume), "--prompts", str(prompts), "-o", str(out), "--model", model,
         "--modality", "ct", "--threads", "1", "--runtime", runtime,
     )  # fmt: skip
+
+
+def _without_places(case: Case) -> Case:
+    """As the page shows it, without a machine's own paths."""
+    return replace(case, shown=tuple(Path(a).name if "/" in a else a for a in case.arguments))
 
 
 def _environment() -> dict[str, str]:
@@ -215,7 +221,7 @@ def _notes(
         f"From process start to the first written mask: {whole[MASK]:.1f} CPU s, "
         f"`{IMPORTS}` {whole[TORCH]:.1f}."
     )
-    notes += [f"{name}: the model has no such graphs yet" for name in costs.get("missing", {})]
+    notes += [f"{name}: the model has no such graphs yet" for name in costs.get("missing", ())]
     return notes
 
 
