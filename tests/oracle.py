@@ -41,8 +41,11 @@ class OracleModel:
     def encode(self, pictures: Sequence[np.ndarray]) -> list[Embedding]:
         self.encoded += len(pictures)
         return [
-            Embedding({"picture": p[None]}, Fit(p.shape[1:], p.shape[1:], p.shape[1:], p.shape[1:]),
-                      "oracle")
+            Embedding(
+                {"picture": p[None]},
+                Fit(p.shape[1:], p.shape[1:], p.shape[1:], p.shape[1:]),
+                "oracle",
+            )
             for p in pictures
         ]
 

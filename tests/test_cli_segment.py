@@ -251,4 +251,4 @@ def test_a_format_by_name(model, picture, samovar, tmp_path):
     assert out.exists()
     ran = samovar("segment", picture, *BOXES, "-o", f"label-png:{tmp_path / 'o.tif'}")
     assert ran.code == 2
-    assert "label-png" in ran.err
+    assert "label-png writes .png" in ran.err

@@ -28,7 +28,9 @@ def install(folder: Path) -> None:
     """Write the page's files and what an installer would write beside them."""
     pages = re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
     assert [name for name, _ in pages] == [
-        "pyproject.toml", "samovar_brightest/__init__.py", "samovar_brightest/generator.py"
+        "pyproject.toml",
+        "samovar_brightest/__init__.py",
+        "samovar_brightest/generator.py",
     ]
     for name, text in pages:
         path = folder / name
@@ -56,8 +58,12 @@ def test_the_page_is_a_working_plugin(tmp_path):
     Image.fromarray(picture).save(tmp_path / "spots.png")
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent)])
     done = subprocess.run(
-        [sys.executable, "-c", SEGMENT], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", SEGMENT],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [200, 100]

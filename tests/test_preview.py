@@ -13,8 +13,9 @@ def test_scene_outlines_lie_on_the_objects(tmp_path):
     mask = np.zeros(picture.shape, bool)
     mask[50:150, 100:250] = True
     image = ArrayImage(picture)
-    item = SegmentedObject.from_mask(1, PixelMask.of(mask), name="house", score=0.9,
-                                     measures={"pixels": 15000})
+    item = SegmentedObject.from_mask(
+        1, PixelMask.of(mask), name="house", score=0.9, measures={"pixels": 15000}
+    )
     save_preview(Objects(image.grid, (item,)), tmp_path / "p.png", image)
     shown = np.asarray(PillowImage.open(tmp_path / "p.png"))
     assert shown.shape[0] >= 300

@@ -50,8 +50,9 @@ def test_points_and_labels_must_pair_up():
 
 
 def test_world_boxes_are_edges_and_world_points_positions():
-    lps = Prompts((Prompt(1, box=(-2.5, -3.5, 1, 0.5, 0.5, 5), points=((-1, -2, 4),),
-                          labels=(1,)),), "world")
+    lps = Prompts(
+        (Prompt(1, box=(-2.5, -3.5, 1, 0.5, 0.5, 5), points=((-1, -2, 4),), labels=(1,)),), "world"
+    )
     (prompt,) = lps.to_index(VOLUME)
     assert prompt.box == pytest.approx((0, 0, 1, 3, 4, 3))
     assert prompt.points[0] == pytest.approx((1, 2, 2))

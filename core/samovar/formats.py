@@ -240,6 +240,8 @@ def writer_for(path: str | os.PathLike[str], image: Image) -> FormatSpec:
         domains = {domain}
     claimed = _longest_suffix(str(target), specs)
     fitting = [s for s in claimed if domains & set(s.domains)]
+    if not fitting and name and not claimed:
+        raise OutputError(f"{target}: {name} writes {', '.join(specs[0].suffixes)}: name it so")
     if not fitting:
         raise OutputError(file_checks.unwritable_suffix(target, domains, claimed, specs))
     file_checks.require_writable(target, image.info.source)
