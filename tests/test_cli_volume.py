@@ -136,3 +136,42 @@ def test_an_interrupt_keeps_finished_objects_under_another_name(
     assert ran.code == 130
     assert "nothing was written" in ran.err
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["v.nii.gz"]
+
+
+def test_an_interrupt_keeps_what_a_generator_found_in_finished_slices(
+    model, volume, samovar, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SAMOVAR_PLUGINS", "samovar,samovar-medical,samovar-selfprompt")
+    pytest.importorskip("samovar_selfprompt")
+    arguments = (
+        "segment", volume, "--modality", "gray", "--window", "L127.5W255",
+        "--auto", "grid:points=40,smallest=1", "-o", tmp_path / "o.nii.gz",
+    )  # fmt: skip
+    decode, slices = model.decode, []
+
+    def interrupted(embedding, prompts):
+        if not slices or slices[-1] is not embedding:
+            slices.append(embedding)
+        if len(slices) > before:
+            raise KeyboardInterrupt
+        return decode(embedding, prompts)
+
+    monkeypatch.setattr(model, "decode", interrupted)
+    before = 16
+    ran = samovar(*arguments)
+    assert ran.code == 130
+    assert "2 objects of the finished slices" in ran.err
+    assert "o.partial.nii.gz" in ran.err
+    assert not (tmp_path / "o.nii.gz").exists()
+    labels, finished = read(tmp_path / "o.partial.nii.gz"), balls()
+    finished[before:] = 0
+    assert np.array_equal(labels == 1, finished == 50)
+    assert np.array_equal(labels == 2, finished == 90)
+
+    (tmp_path / "o.partial.nii.gz").unlink()
+    slices.clear()
+    before = 0
+    ran = samovar(*arguments)
+    assert ran.code == 130
+    assert "nothing was written" in ran.err
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["v.nii.gz"]

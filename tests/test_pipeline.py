@@ -173,6 +173,22 @@ def test_a_generator_without_end_is_stopped_by_name_of_its_rule():
         segment_image(job(ArrayImage(np.ones((9, 9), np.uint8)), generator=Endless()))
 
 
+def test_a_cancelled_generator_leaves_the_objects_of_the_finished_slices():
+    labels, token = balls(), CancelToken()
+    grid = Grid(labels.shape, np.diag([1, 1, 2, 1]), Frame.lps())
+
+    def tick(progress):
+        if progress.done == 12:
+            token.cancel()
+
+    with pytest.raises(Cancelled) as stopped:
+        segment_image(
+            job(ArrayImage(labels, grid), generator=Everything(), cancel=token, progress=tick)
+        )
+    labels[12:] = 0
+    assert np.array_equal(Objects(grid, stopped.value.finished).labels(), labels)
+
+
 def test_progress_ends_at_the_total_and_cancel_stops():
     labels = balls()
     image = ArrayImage(labels, Grid(labels.shape, np.eye(4), Frame.lps()))

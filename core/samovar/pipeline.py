@@ -7,9 +7,11 @@ views that know nothing of each other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from samovar.answers import answer, check_kinds, object_of
 from samovar.chains import Following
-from samovar.errors import UsageError
+from samovar.errors import Cancelled, UsageError
 from samovar.job import Job as Job
 from samovar.job import PipelineModel as PipelineModel
 from samovar.link import Part, link
@@ -28,7 +30,8 @@ def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
 
     Raises:
         UsageError: neither prompts nor a generator, or a prompt kind that the model does not take.
-        Cancelled: the token was set; of a volume it carries the objects that were finished.
+        Cancelled: the token was set; of a volume it carries the objects that were finished, or,
+            where a generator proposed, those of the slices that were finished.
         PluginError: a model or generator failed.
     """
     if job.prompts is None and job.generator is None:
@@ -39,11 +42,24 @@ def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
         return segment_tiles(job)
     if job.prompts is not None:
         return segment_volume(job)
+    return _proposed_volume(job)
+
+
+def _proposed_volume(job: Job) -> tuple[SegmentedObject, ...]:
+    """What a generator finds in every slice, linked; what ends at an interrupt may be cut there."""
     parts: list[Part] = []
     steps = plan_slices(job.image.grid, _axis(job))
-    look(job, steps, lambda step: True, lambda seen: parts.extend(_proposed(job, seen)))
-    groups = link(parts)
-    return tuple(object_of(job.image, i + 1, group) for i, group in enumerate(groups))
+    try:
+        look(job, steps, lambda step: True, lambda seen: parts.extend(_proposed(job, seen)))
+    except (KeyboardInterrupt, Cancelled) as stopped:
+        cancelled = Cancelled("cancelled: objects of finished slices were kept")
+        cancelled.finished = _linked(job, parts)
+        raise cancelled from stopped
+    return _linked(job, parts)
+
+
+def _linked(job: Job, parts: Sequence[Part]) -> tuple[SegmentedObject, ...]:
+    return tuple(object_of(job.image, i + 1, group) for i, group in enumerate(link(parts)))
 
 
 def _axis(job: Job) -> int:

@@ -112,9 +112,12 @@ def _kept(
             stem = path.name[: len(path.name) - len(suffix)]
             files.append(path.with_name(f"{stem}.partial{suffix}"))
             staged.append(stage_objects(objects, files[-1], spec, image, **options))
-    total = "" if prompts is None else f" of {len(prompts)}"
     names = ", ".join(str(f) for f in files)
-    return Cancelled(f"cancelled: {len(objects)}{total} objects were finished and are in {names}")
+    if prompts is None:
+        kept = f"{len(objects)} objects of the finished slices are in {names}"
+        return Cancelled(f"cancelled: {kept}; at the last slice some may be cut")
+    kept = f"{len(objects)} of {len(prompts)} objects were finished and are in {names}"
+    return Cancelled(f"cancelled: {kept}")
 
 
 @contextmanager
