@@ -1,6 +1,11 @@
 """Tiles on dask.distributed: the same result, workers that die, workers that differ."""
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +16,8 @@ from samovar.errors import DependencyError, UsageError
 from samovar.image import ArrayImage
 from samovar.job import Recipe
 from samovar.lattice import Tiling
-from samovar.scheduler import Kit, _zipped, dask_crew, pack, unpack
-from samovar.tiles import Kept, TileRun, run_tiles
+from samovar.scheduler import Kit, SchedulerLost, _zipped, dask_crew, pack, unpack
+from samovar.tiles import Kept, TileRun, plan, run_tiles
 from scenes import PLUGIN, shapes
 from test_cli_tiles import write_scene
 
@@ -141,3 +146,61 @@ def test_the_command_runs_on_workers(samovar, site, raster, workers_see, tmp_pat
     ran = samovar(*common, "-o", tmp_path / "two.geojsonl", "--scheduler", "local:2")
     assert ran.code == 0, ran.err
     assert (tmp_path / "one.geojsonl").read_bytes() == (tmp_path / "two.geojsonl").read_bytes()
+
+
+@pytest.fixture
+def scheduler(tmp_path, workers_see):
+    """A scheduler in a process of its own, and its address; a worker on request."""
+    pytest.importorskip("distributed")
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]]
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        return started[-1]
+
+    file = tmp_path / "scheduler.json"
+    process = start(
+        "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(file),
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not file.exists() or not file.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    address = json.loads(file.read_text())["address"]
+    yield address, process, lambda: start("dask_worker", address, "--nthreads", "1", "--no-nanny",
+                                          "--no-dashboard")  # fmt: skip
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers_ends_the_run(ready, scheduler, monkeypatch):
+    monkeypatch.setattr("samovar.scheduler.LONELY_S", 1)
+    address, _, _ = scheduler
+    with pytest.raises(SchedulerLost, match="no workers"):
+        found(ready[0], crew=dask_crew(address, *ready))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system has no SIGSTOP")
+@pytest.mark.parametrize(
+    ("what", "said"), [("SIGKILL", "went away"), ("SIGSTOP", "answers no more")]
+)
+def test_a_scheduler_that_falls_silent_ends_the_run(ready, scheduler, monkeypatch, what, said):
+    monkeypatch.setenv("COLOURS_SLEEP", "0.5")
+    monkeypatch.setattr("samovar.scheduler.QUIET_S", 1)
+    address, process, work = scheduler
+    work()
+    looks = dask_crew(address, *ready)(plan(ready[0], Tiling()))
+    next(looks)
+    begun = time.monotonic()
+    monkeypatch.setattr("samovar.scheduler.WAIT_S", 1)
+    process.send_signal(getattr(signal, what))
+    with pytest.raises(SchedulerLost, match=rf"{said}.*--resume"):
+        list(looks)
+    assert time.monotonic() - begun < 60

@@ -16,9 +16,10 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
@@ -42,6 +43,14 @@ WAIT_S = 10
 """For a scheduler to answer."""
 AHEAD = 2
 """Tiles a worker's thread that are under way at a time."""
+QUIET_S = 30
+"""Without a result, after which the scheduler is asked whether it still is there."""
+LONELY_S = 60
+"""Without a single worker, after which a run ends."""
+
+
+class SchedulerLost(SamovarError):
+    """The scheduler went away in the middle of a run, or has no workers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +79,7 @@ def dask_crew(address: str, job: Job, recipe: Recipe) -> Crew:
     Raises:
         DependencyError: dask.distributed is not installed.
         UsageError: nobody answers at the address, or the job cannot be had elsewhere.
+        SchedulerLost: nobody answers any more, or no worker comes; while results are taken.
     """
     dask = _distributed()
     kit = pack(job, recipe)
@@ -77,7 +87,8 @@ def dask_crew(address: str, job: Job, recipe: Recipe) -> Crew:
     def crew(steps: Iterable[Step]) -> Generator[Look, None, None]:
         with _client(dask, address) as client:
             client.register_plugin(_plugin(dask, kit), name=f"samovar-{kit.id}")
-            yield from _results(dask, client, kit.id, iter(steps))
+            check = None if job.cancel is None else job.cancel.check
+            yield from _results(dask, client, kit.id, iter(steps), check)
 
     return crew
 
@@ -94,20 +105,21 @@ def spread_calls(
     Raises:
         DependencyError: dask.distributed is not installed.
         UsageError: nobody answers at the address.
+        SchedulerLost: nobody answers any more, or no worker comes.
     """
     dask = _distributed()
     with _client(dask, address) as client:
         names = {client.submit(function, value, pure=False): name for name, value in calls.items()}
         try:
-            for future in dask.as_completed(list(names), loop=client.loop):
+            running = dask.as_completed(list(names), loop=client.loop)
+            for future in _completed(client, running):
                 try:
                     answer = future.result()
                 except Exception as error:
                     answer = PluginError(one_line(error))
                 yield names[future], answer
         finally:
-            for future in names:
-                future.cancel()
+            _forget(client, list(names))
 
 
 def pack(job: Job, recipe: Recipe) -> Kit:
@@ -163,7 +175,13 @@ def unpack(kit: Kit, threads: int | None = 1) -> Job:
     return Job(image, model, Intensity.from_record(kit.intensity), kit.prompts, generator)
 
 
-def _results(dask: Any, client: Any, kit: str, steps: Iterator[Step]) -> Iterator[Look]:
+def _results(
+    dask: Any,
+    client: Any,
+    kit: str,
+    steps: Iterator[Step],
+    check: Callable[[], None] | None = None,
+) -> Iterator[Look]:
     """Submit a few tiles ahead, yield what comes back, submit the next."""
     running = dask.as_completed(loop=client.loop)
     under_way: dict[str, str] = {}
@@ -178,14 +196,71 @@ def _results(dask: Any, client: Any, kit: str, steps: Iterator[Step]) -> Iterato
     try:
         for _ in range(AHEAD * max(2, sum(client.nthreads().values()))):
             submit()
-        for future in running:
+        for future in _completed(client, running, check):
             tile = under_way.pop(future.key)
             yield _look(future, tile)
             future.release()
             submit()
     finally:
-        for future in list(running.futures):
-            future.cancel()
+        _forget(client, list(running.futures))
+
+
+def _completed(client: Any, running: Any, check: Callable[[], None] | None = None) -> Iterator[Any]:
+    """Futures as they come to their end; those that are added meanwhile too.
+
+    dask waits for ever for a scheduler that fell silent and for workers that never come, and what
+    is sent to one that went away is lost: neither may hang a run.
+
+    Args:
+        check: raises when the run was cancelled.
+
+    Raises:
+        SchedulerLost: nobody answers any more, or no worker came.
+    """
+    asked = peopled = time.monotonic()
+    while not running.is_empty():
+        if check is not None:
+            check()
+        if client.status != "running":
+            raise _lost(client, "the scheduler went away")
+        if running.has_ready():
+            future = next(running)
+            if future.cancelled():
+                raise _lost(client, "the scheduler went away")
+            yield future
+            asked = peopled = time.monotonic()
+            continue
+        time.sleep(0.01)
+        now = time.monotonic()
+        if now - asked > min(QUIET_S, LONELY_S):
+            if _workers(client):
+                peopled = now
+            elif now - peopled > LONELY_S:
+                raise _lost(client, "it has no workers: start `dask worker` on every machine")
+            asked = now
+
+
+def _workers(client: Any) -> int:
+    try:
+        return len(client.sync(client.scheduler.ncores, callback_timeout=WAIT_S))
+    except (OSError, TimeoutError) as error:
+        raise _lost(client, "the scheduler answers no more") from error
+
+
+def _lost(client: Any, what: str) -> SchedulerLost:
+    address = getattr(client.scheduler, "address", "")
+    with suppress(Exception):
+        client.close(timeout=1)
+    return SchedulerLost(
+        f"--scheduler {address}: {what}. What was finished is kept: run the same command again "
+        "with --resume"
+    )
+
+
+def _forget(client: Any, futures: list[Any]) -> None:
+    """Nobody waits for these any more."""
+    if futures and client.status == "running":
+        client.cancel(futures)
 
 
 def _look(future: Any, tile: str) -> Look:
