@@ -101,6 +101,9 @@ def test_resume_begins_a_run_and_leaves_a_finished_one_alone(run, tmp_path):
     ran = run("--resume", "--max-object-size", 200)
     assert ran.code == 2
     assert "another --max-object-size" in ran.err
+    ran = run("--resume", "--simplify", 2)
+    assert ran.code == 2, "what is there was not simplified"
+    assert "another --simplify" in ran.err
     out.unlink()
     assert run("--resume").code == 0
     assert out.exists()

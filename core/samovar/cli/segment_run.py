@@ -173,7 +173,7 @@ def _run_tiles(
     keep = bool(request.as_json or outputs.preview or outputs.manifest)
     with ExitStack() as stack:
         job, record, recipe = stack.enter_context(_prepared(request, image, prompts, generator))
-        identity = tiles.identity_of(job, record, recipe, request.tiles)
+        identity = tiles.identity_of(job, record, recipe, request.tiles, writing)
         if place.finished(identity):
             say(f"{files[0]}: this run was finished before; --overwrite makes it anew")
             return None

@@ -100,7 +100,11 @@ class Place:
 
 
 def identity_of(
-    job: Job, record: Mapping[str, Any], recipe: Recipe, options: TileOptions
+    job: Job,
+    record: Mapping[str, Any],
+    recipe: Recipe,
+    options: TileOptions,
+    writing: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that the outputs' bytes depend on."""
     model = dict(record["model"])
@@ -124,6 +128,7 @@ def identity_of(
         "prompts": sha256(to_json(record["prompts"]).encode()).hexdigest(),
         "--max-object-size": options.largest,
         "--semantic": options.semantic,
+        **{f"--{key.replace('_', '-')}": value for key, value in writing.items()},
         SOFT: [runtime.get(k) for k in ("name", "version", "precision", "instruction_set")],
     }
 

@@ -344,6 +344,17 @@ def test_attributes(field, tmp_path):
     assert (row["class"], row["tile"], row["model"]) == (3, "r0c0", "samovar-laptop/tiny")
 
 
+def test_objects_that_were_not_prompted_have_a_key_beside_their_number(field, tmp_path):
+    image, objects = field()
+    items = [replace(o, key=f"{o.id:016x}") for o in objects]
+    GeoPackage().write(Objects(objects.grid, tuple(items)), tmp_path / "o.gpkg", image)
+    with sqlite3.connect(tmp_path / "o.gpkg") as base:
+        columns = [row[1] for row in base.execute("PRAGMA table_info(objects)")]
+        rows = list(base.execute("SELECT id, key FROM objects ORDER BY fid"))
+    assert columns[2:5] == ["id", "key", "name"]
+    assert rows == [(o.id, o.key) for o in items]
+
+
 def test_simplified_outlines_have_the_size_that_is_drawn(field, tmp_path):
     """A staircase is up to 41 % longer than the line that it stands for."""
     from pyproj import Geod

@@ -17,6 +17,8 @@ RESERVED = {"fid", "geom", "geometry", "ogc_fid", "bbox"}
 SUFFIX = "_prompt"
 OWN = ("id", "name", "class", "score", "uncertainty")
 LAST = ("tile", "model")
+KEY = "key"
+"""After ``id``, where objects have one: a name made of their pixels' place, whatever the extent."""
 
 
 class Table:
@@ -25,11 +27,12 @@ class Table:
     def __init__(self, model: str, attributes: Sequence[str] = ()) -> None:
         self._model = model
         self._sizes: list[str] = []
+        self._keyed = False
         self._carried: dict[str, str] = {}
         self._kinds: dict[str, str] = {
             **dict.fromkeys(("id", "class"), "int"),
             **dict.fromkeys(("score", "uncertainty"), "float"),
-            **dict.fromkeys(("name", *LAST), "text"),
+            **dict.fromkeys(("name", KEY, *LAST), "text"),
         }
         for name in attributes:
             self._carry(name)
@@ -43,6 +46,9 @@ class Table:
             "score": round(item.score, 4),
             "uncertainty": round(item.uncertainty, 4),
         }
+        if item.key:
+            self._keyed = True
+            row[KEY] = item.key
         for name, value in (item.measures or image.measure(item)).items():
             if name not in self._kinds:
                 self._sizes.append(name)
@@ -55,7 +61,8 @@ class Table:
     @property
     def columns(self) -> dict[str, str]:
         """Name → ``int``, ``float`` or ``text``, in the order of the file."""
-        order = [*OWN, *(self._sizes or ["pixels"]), *LAST, *self._carried.values()]
+        own = [OWN[0], KEY, *OWN[1:]] if self._keyed else OWN
+        order = [*own, *(self._sizes or ["pixels"]), *LAST, *self._carried.values()]
         return {
             name: self._kinds.get(name, "text" if name != "pixels" else "int") for name in order
         }
