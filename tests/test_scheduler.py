@@ -1,18 +1,21 @@
 """Tiles on dask.distributed: the same result, workers that die, workers that differ."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from samovar import api
-from samovar.errors import DependencyError, UsageError
+from samovar.errors import DependencyError, SamovarError, UsageError
 from samovar.image import ArrayImage
 from samovar.job import Recipe
 from samovar.lattice import Tiling
@@ -92,6 +95,26 @@ def test_a_bundle_travels_as_bytes_that_do_not_change(tmp_path):
     first = _zipped(tmp_path)
     os.utime(tmp_path / "bundle.json", (0, 0))
     assert _zipped(tmp_path) == first
+
+
+def test_a_bundle_is_loaded_from_the_kit_and_its_hash_is_checked(raster, tmp_path):
+    pytest.importorskip("samovar_laptop")
+    box = [(10, 10, 60, 60)]
+    with (
+        api.open(raster) as image,
+        api.prepared(image, model="tiny", boxes=box, modality="rgb") as (job, _, recipe),
+    ):
+        kit = pack(job, recipe)
+        there = unpack(kit)
+        assert there.model.bundle.folder != job.model.bundle.folder
+        assert there.model.weights_hash == job.model.weights_hash
+        assert found(there) == found(job)
+    with zipfile.ZipFile(io.BytesIO(kit.bundle)) as archive:
+        archive.extractall(tmp_path / "other")
+    graph = next((tmp_path / "other").rglob("*.onnx"))
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    with pytest.raises(SamovarError):
+        unpack(replace(kit, bundle=_zipped(tmp_path / "other")))
 
 
 def test_without_dask_the_message_says_what_to_install(ready, monkeypatch):

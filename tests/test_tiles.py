@@ -18,7 +18,7 @@ from samovar.ledger import Ledger
 from samovar.masks import PixelMask
 from samovar.prompts import Prompt, Prompts
 from samovar.tiles import Kept, TileRun, run_tiles, segment_tiles
-from scenes import ColourModel, EveryColour, result, scene, shapes, truth
+from scenes import ColourModel, EveryColour, coloured, result, scene, shapes, truth
 
 SMALL = Tiling(largest=32, side=128)
 
@@ -158,6 +158,44 @@ def test_the_result_is_the_same_for_any_number_of_workers_and_order_of_completio
     many = segment_tiles(job(scene(labels), generator=Slow()), TileRun(SMALL, workers=workers))
     assert seen_of(many) == seen_of(one)
     assert not [t for t in threading.enumerate() if t.name.startswith("samovar-")]
+
+
+def test_reading_encoding_and_handing_over_go_on_at_the_same_time():
+    """Each waits for the next to begin, which it would not if they took turns."""
+    labels = shapes(np.random.default_rng(2), 900, 300, 30, 80)
+    read_on, handing, encoded_on = threading.Event(), threading.Event(), threading.Event()
+    waited = []
+
+    class Watched(ArrayImage):
+        reads = 0
+
+        def read(self, region=None, *, size=None):
+            self.reads += 1
+            if self.reads > 1:
+                read_on.set()
+            return super().read(region, size=size)
+
+    class Waiting(ColourModel):
+        def encode(self, pictures):
+            if not self.encoded:
+                waited.append(read_on.wait(20))
+            if handing.is_set():
+                encoded_on.set()
+            return super().encode(pictures)
+
+    class Taker(Kept):
+        def add(self, item):
+            if not handing.is_set():
+                handing.set()
+                waited.append(encoded_on.wait(20))
+            super().add(item)
+
+    image = Watched(coloured(labels).transpose(1, 2, 0), channels_last=True)
+    image.origin = (0, 0)
+    intensity = choose_intensity(image, "rgb")
+    image.reads = 0
+    run_tiles(Job(image, Waiting(), intensity, generator=EveryColour()), TileRun(SMALL), Taker())
+    assert waited == [True, True]
 
 
 def test_what_crosses_a_tile_is_handed_over_early():
