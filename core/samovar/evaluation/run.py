@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from samovar.errors import SamovarError, UsageError
 from samovar.evaluation.asking import Asking
+from samovar.evaluation.challenge import evaluate_challenge
 from samovar.evaluation.metrics import Found
 from samovar.evaluation.pictures import evaluate_generated, evaluate_picture, read_picture
 from samovar.evaluation.references import References
@@ -140,8 +141,9 @@ def evaluate_case(
     where: EvaluationSet, case: Case, model: Any, settings: Settings, references: References
 ) -> CaseResult:
     """One picture or volume, prompted or through a generator."""
-    if where.kind == "volumes":
-        return evaluate_volume(where, case, model, settings.asking, references, settings.modality)
+    if where.kind != "pictures":
+        evaluate_one = evaluate_volume if where.kind == "volumes" else evaluate_challenge
+        return evaluate_one(where, case, model, settings.asking, references, settings.modality)
     picture = read_picture(case, settings.modality)
     if settings.asking.prompt != "auto":
         return evaluate_picture(
@@ -178,9 +180,9 @@ def spread(cases: list[T], limit: int) -> list[T]:
 
 
 def _cannot(where: EvaluationSet, asking: Asking) -> str:
-    if where.kind == "volumes" and asking.prompt == "auto":
+    if where.kind != "pictures" and asking.prompt == "auto":
         return "left out: generators are evaluated on pictures"
-    if where.kind == "volumes" and asking.clicks:
+    if where.kind != "pictures" and asking.clicks:
         return "left out: corrective clicks are evaluated on pictures"
     return ""
 

@@ -2,13 +2,16 @@
 
 A set is a folder with ``images/`` and ``masks/`` (label PNGs; 0 = background) or, for volumes,
 ``images/`` and ``labels/`` (NIfTI). ``classes.json`` names the labels; its key ``"*"`` says that
-every value is one instance. A ``MANIFEST.json`` in the folder, or in one above it that lists it,
-adds the domain, the modality, the licence, ``train`` and the validation stems.
+every value is one instance. A set of challenge cases holds npz with ``imgs`` and ``gts``, or
+folders of these names (:mod:`samovar.evaluation.challenge`). A ``MANIFEST.json`` in the folder, or
+in one above it that lists it, adds the domain, the modality, the licence, ``train`` and the
+validation stems.
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,11 @@ from samovar.errors import InputError, UsageError
 MANIFEST = "MANIFEST.json"
 _DEPTH = 4
 _VOLUME_SUFFIXES = (".nii.gz", ".nii")
+_CASE_SUFFIX = ".npz"
+_CHALLENGE = ("imgs", "gts")
+"""Arrays of a challenge case, and folders of cases of which each holds one."""
+
+Kind = Literal["pictures", "volumes", "challenge"]
 
 # Sets whose validation part is a rule on the stem instead of a list.
 _VALIDATION_RULES: dict[str, Callable[[str], bool]] = {
@@ -50,7 +58,7 @@ class EvaluationSet:
 
     name: str
     path: Path
-    kind: Literal["pictures", "volumes"]
+    kind: Kind
     domain: str = "unknown"
     modality: str = ""
     """As the manifest words it (``"CT angiography"``); for people."""
@@ -102,6 +110,10 @@ class EvaluationSet:
         return sorted(set(labels) - set(images))
 
     def _files(self) -> tuple[dict[str, Path], dict[str, Path]]:
+        if self.kind == "challenge":
+            parts = [self.path / part for part in _CHALLENGE if (self.path / part).is_dir()]
+            images, labels = parts if len(parts) == 2 else (self.path, self.path)
+            return _by_stem(images, _CASE_SUFFIX), _by_stem(labels, _CASE_SUFFIX)
         folder = "masks" if self.kind == "pictures" else "labels"
         return _by_stem(self.path / "images"), _by_stem(self.path / folder)
 
@@ -141,7 +153,7 @@ def find_sets(data: str | Path) -> tuple[list[EvaluationSet], list[str]]:
     if not sets:
         raise InputError(
             f"{path} holds no evaluation set: a set is a folder with images/ and masks/ "
-            "(label PNGs), or images/ and labels/ (NIfTI)"
+            "(label PNGs), or images/ and labels/ (NIfTI), or with npz of imgs and gts"
         )
     return _unique_names(sets), skipped
 
@@ -236,16 +248,37 @@ def _set_folders(folder: Path, depth: int) -> Iterable[Path]:
             yield from _set_folders(inner, depth - 1)
 
 
-def _kind(folder: Path) -> Literal["pictures", "volumes"] | None:
+def _kind(folder: Path) -> Kind | None:
     if not (folder / "images").is_dir():
-        return None
+        return "challenge" if _holds_cases(folder) else None
     if (folder / "masks").is_dir():
         return "pictures"
     return "volumes" if (folder / "labels").is_dir() else None
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    return {_stem(p): p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")}
+def _holds_cases(folder: Path) -> bool:
+    """Whether the first npz of a folder, or of its imgs/ and gts/, is a challenge case."""
+    if all((folder / part).is_dir() for part in _CHALLENGE):
+        return bool(_by_stem(folder / "gts", _CASE_SUFFIX))
+    first = sorted(_by_stem(folder, _CASE_SUFFIX).values())[:1] if folder.is_dir() else []
+    return bool(first) and arrays_in(first[0]).issuperset(_CHALLENGE)
+
+
+def arrays_in(path: Path) -> set[str]:
+    """Names of the arrays of an npz; none where it is not one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return set()
+
+
+def _by_stem(folder: Path, suffix: str = "") -> dict[str, Path]:
+    return {
+        _stem(p): p
+        for p in folder.iterdir()
+        if p.is_file() and not p.name.startswith(".") and p.name.lower().endswith(suffix)
+    }
 
 
 def _stem(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from samovar.evaluation.targets import Target, volume_targets
 from samovar.image import Image
 from samovar.masks import PixelMask
 from samovar.objects import Objects
-from samovar.prompts import Prompts
+from samovar.prompts import Prompt, Prompts
 
 NSD_MM = 2.0
+"""Of pictures without a scale: pixels."""
 
 
 def evaluate_volume(
@@ -35,7 +37,6 @@ def evaluate_volume(
     Raises:
         InputError: labels of another shape than the volume's.
     """
-    from samovar import api
     from samovar.formats import open_image
 
     with open_image(str(case.image)) as image, open_image(str(case.labels)) as truth:
@@ -48,21 +49,36 @@ def evaluate_volume(
         targets = volume_targets(labels, where)
         key = f"{where.name}/{case.stem}"
         asked = tuple(asking.first(t, key, labels.shape) for t in targets)
-        if not asked:
-            return CaseResult(())
-        objects = api.segment(image, model=model, prompts=Prompts(asked), modality=modality)
-        answers = answers_of(objects, [p.id for p in asked])
-        expected = {o.id: o.score for o in objects}
-        grey = stretched(image)
-        axis, spacing = image.grid.slice_axis(), image.grid.spacing[::-1]
+        return ask_and_measure(case.stem, image, targets, asked, model, references, modality)
+
+
+def ask_and_measure(
+    stem: str,
+    image: Image,
+    targets: Sequence[Target],
+    asked: tuple[Prompt, ...],
+    model: Any,
+    references: References,
+    modality: str,
+) -> CaseResult:
+    """Asks for the objects of an image, one prompt each, and measures the answers."""
+    from samovar import api
+
+    if not asked:
+        return CaseResult(())
+    objects = api.segment(image, model=model, prompts=Prompts(asked), modality=modality)
+    answers = answers_of(objects, [p.id for p in asked])
+    expected = {o.id: o.score for o in objects}
+    grid = image.grid
+    grey, axis = stretched(image), grid.slice_axis() if grid.ndim == 3 else None
     results = []
     for target, prompt, answer in zip(targets, asked, answers, strict=True):
         box = prompt.box or target.box
         beside = references.dice(grey, box, target.mask, axis)
-        measured = _measures(answer, target, labels.shape, spacing)
+        measured = _measures(answer, target, grid.shape, grid.spacing[::-1])
         results.append(
             ObjectResult(
-                case.stem,
+                stem,
                 target,
                 measured,
                 beside,
@@ -83,7 +99,7 @@ def answers_of(objects: Objects, ids: list[int]) -> list[PixelMask]:
 
 
 def stretched(image: Image) -> NDArray[np.float32]:
-    """``(3, z, y, x)``: grey between the 0.5 and 99.5 percentiles → 0…255, for the references."""
+    """``(3, [z,] y, x)``: grey between the 0.5 and 99.5 percentiles → 0…255, for the references."""
     values = image.read()[0].astype(np.float32)
     low, high = np.percentile(values, [0.5, 99.5])
     grey = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1) * np.float32(255)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from samovar.errors import InputError
+from samovar.formats import open_image, read_prompts
 from samovar_medical.npz import NpzFormat, modality_in, read_case
 
 VOLUME = np.random.default_rng(0).integers(0, 256, (5, 9, 8)).astype(np.uint8)
@@ -80,6 +81,16 @@ def test_boxes_of_pictures_know_no_z(tmp_path):
     case = read_case(saved(tmp_path / "2DBox.npz", imgs=PICTURE, boxes=[[1, 2, 5, 6]]))
     for z_max in ("inclusive", "exclusive"):
         assert case.prompts(z_max).objects[0].box == (1, 2, 6, 7)
+
+
+def test_the_boxes_of_a_case_are_prompts(tmp_path):
+    file = saved(tmp_path / "3DBox_CT_1.npz", imgs=VOLUME, boxes=BOX)
+    with open_image(str(file)) as image:
+        boxes = [p.box for p in read_prompts(str(file), image)]
+    assert boxes == [(1, 2, 0, 6, 7, 4), (2, 2, 4, 4, 4, 5)]
+    bare = saved(tmp_path / "3DBox_CT_2.npz", imgs=VOLUME)
+    with open_image(str(bare)) as image, pytest.raises(InputError, match="no boxes"):
+        read_prompts(str(bare), image)
 
 
 class Unpickled:

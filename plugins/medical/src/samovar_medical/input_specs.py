@@ -30,10 +30,11 @@ DICOM = FormatSpec(
 NPZ = FormatSpec(
     name="npz",
     target="samovar_medical.npz:NpzFormat",
-    summary="cases of the MedSAM-on-laptop challenge: imgs, spacing; segs out",
+    summary="cases of the MedSAM-on-laptop challenge: imgs, boxes, spacing; segs out",
     suffixes=(".npz",),
     reads=True,
     writes=True,
+    reads_prompts=True,
     domains=("volume", "picture"),
     code_licence=_LICENCE,
 )

@@ -107,6 +107,10 @@ class NpzFormat:
             warn(path, [*said, "the file has no orientation: left and right are unknown"])
         return case.image()
 
+    def read_prompts(self, path: str, image: Image, **options: Any) -> Prompts:
+        """The boxes of a case, their last slice belonging to them."""
+        return read_case(path).prompts("inclusive")
+
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
         """``segs``: the label image, ``(D, H, W)`` or ``(H, W)``, smallest unsigned type."""
         with path.open("wb") as file:
