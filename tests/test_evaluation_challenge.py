@@ -141,6 +141,7 @@ def test_the_command_prints_dice_and_nsd(tmp_path, samovar, monkeypatch):
     assert ran.code == 0, ran.err
     row = json.loads(ran.out)["datasets"]["cases"]
     assert (row["dice"], row["nsd"]) == (1, 1)
+    assert "NSD" in samovar("eval", "--data", tmp_path / "cases").out
 
 
 def test_generators_and_clicks_are_refused(tmp_path, samovar, monkeypatch):

@@ -154,7 +154,9 @@ def _print(summary: dict[str, Any]) -> None:
     table = Table(title=f"{summary['model'].get('name', '')} · {summary['prompt']}")
     columns = ["", "objects", "Dice", "95 %", "IoU", "best reference", "error removed"]
     instances = any("instances" in row for row in summary["datasets"].values())
-    for column in (*columns, *["AP50 / F1 / found of true"] * instances):
+    surfaces = any("nsd" in row for row in summary["datasets"].values())
+    columns += ["NSD"] * surfaces + ["AP50 / F1 / found of true"] * instances
+    for column in columns:
         table.add_column(column, justify="left" if not column else "right")
     rows = [*summary["datasets"].items()]
     rows += [(f"domain {n}", r) for n, r in summary["domains"].items() if r]
@@ -165,6 +167,7 @@ def _print(summary: dict[str, Any]) -> None:
         table.add_row(
             name, str(row["objects"]), f"{row['dice']:.3f}", interval(row["ci"]),
             f"{row['iou']:.3f}", level, percent(row.get("error_removed")),
+            *[f"{row['nsd']:.3f}" if "nsd" in row else ""] * surfaces,
             *[_found(row.get("instances"))] * instances,
         )  # fmt: skip
     console = Console()
