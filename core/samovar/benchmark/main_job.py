@@ -52,7 +52,7 @@ def cases(folder: Path, model: str = "tiny") -> list[Case]:
                     threads,
                     _described(folder, image, prompts) if threads == 1 else "",
                     "" if threads == 1 else f"{name}, 1 thread",
-                    shown=_segment(Path(), image, prompts, output, threads, model)[:-2],
+                    shown=_segment(Path(), image, prompts, output, threads, model)[:-3],
                 )
             )
     return found
@@ -71,7 +71,7 @@ def _segment(
     return (
         "segment", str(folder / image), "--prompts", str(folder / prompts),
         "-o", str(folder / output), "--model", model, "--threads", str(threads),
-        "--manifest", str(folder / f"{output}.manifest.json"),
+        "--manifest", str(folder / f"{output}.manifest.json"), "--overwrite",
     )  # fmt: skip
 
 
