@@ -26,7 +26,7 @@ from samovar.selection import choose
 
 MOST_AT_ONCE = 32
 """Objects a call of the graphs."""
-MEMORY = 1 << 27
+MEMORY = 1 << 26
 """Bytes that the activations of one call may take, estimated as 16 embeddings an object."""
 
 
