@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,32 @@ def test_an_interrupt_keeps_the_objects_that_were_finished():
     by_id = {o.id: o for o in segment_volume(whole)}
     for item in stopped.value.finished:
         assert item.bits == by_id[item.id].bits
+
+
+@pytest.mark.parametrize(("axes", "kept"), [(1, []), (2, []), (3, [1])])
+def test_an_interrupted_vote_keeps_what_all_three_axes_have_seen(monkeypatch, axes, kept):
+    from samovar import volumes
+
+    prompts = Prompts((Prompt(1, box=(7, 5, 6, 20, 18, 13)), Prompt(2, box=(7, 5, 3, 20, 18, 16))))
+    voting = replace(job(WrongAlongZ(), following=Following(consensus=True)), prompts=prompts)
+    whole = segment_volume(voting)
+    follow, followed = volumes._followed, []
+
+    def stopping(one):
+        """The user interrupts in this axis, when its first object is finished."""
+        followed.append(follow(one))
+        if len(followed) == axes:
+            cancelled = Cancelled("cancelled")
+            cancelled.finished = followed[-1][:1]
+            raise cancelled
+        return followed[-1]
+
+    monkeypatch.setattr(volumes, "_followed", stopping)
+    with pytest.raises(Cancelled) as stopped:
+        segment_volume(voting)
+    assert [o.id for o in stopped.value.finished] == kept
+    assert [o.bits for o in stopped.value.finished] == [whole[i - 1].bits for i in kept]
+    assert followed[0][0].bits != whole[0].bits
 
 
 def test_every_touched_slice_is_encoded_once_however_little_memory_there_is(monkeypatch):

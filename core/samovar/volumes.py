@@ -29,22 +29,27 @@ def segment_volume(job: Job) -> tuple[SegmentedObject, ...]:
 
     Raises:
         Cancelled: the token was set, or the user interrupted; ``finished`` holds the objects that
-            were finished by then.
+            were finished by then, of a vote those on which all three axes have voted.
     """
     following = job.following if job.following is not None else Following()
-    objects = _followed(job)
-    if not following.consensus:
-        return objects
+    return _vote_of(job, following) if following.consensus else _followed(job)
+
+
+def _vote_of(job: Job, following: Following) -> tuple[SegmentedObject, ...]:
     main = following.array_axis(job.image.grid)
-    asked = {o.id: _bounded(o, job) for o in objects if not o.empty}
-    votes = {o.id: [o] for o in objects}
-    for axis in (a for a in range(3) if a != main):
-        way = replace(following, axis="zyx"[axis], extent="box", consensus=False)
-        prompts = Prompts(tuple(asked.values()))
-        found = _followed(replace(job, prompts=prompts, following=way)) if asked else ()
-        for item in found:
-            votes[item.id].append(item)
-    return tuple(_voted(job, votes[o.id]) for o in objects)
+    votes: dict[int, list[SegmentedObject]] = {}
+    try:
+        votes = {o.id: [o] for o in _followed(job)}
+        asked = Prompts(tuple(_bounded(o, job) for (o,) in votes.values() if not o.empty))
+        for axis in (a for a in range(3) if a != main and len(asked)):
+            way = replace(following, axis="zyx"[axis], extent="box", consensus=False)
+            for item in _followed(replace(job, prompts=asked, following=way)):
+                votes[item.id].append(item)
+    except Cancelled as stopped:
+        last = [o for o in stopped.finished if len(votes.get(o.id, ())) == 2]
+        stopped.finished = tuple(_voted(job, [*votes[o.id], o]) for o in last)
+        raise
+    return tuple(_voted(job, given) for given in votes.values())
 
 
 def _followed(job: Job) -> tuple[SegmentedObject, ...]:

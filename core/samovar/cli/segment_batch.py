@@ -290,7 +290,8 @@ def _work(
 
 
 def _line(outcome: Outcome, done: int, total: int, seconds: float) -> str:
-    what = outcome.message if outcome.status == "failed" else f"{outcome.objects} objects"
+    count = "1 object" if outcome.objects == 1 else f"{outcome.objects} objects"
+    what = outcome.message if outcome.status == "failed" else count
     left = seconds / done * (total - done)
     rest = f", about {left / 60:.0f} min left" if left >= 90 else ""
     return f"{done}/{total} {outcome.name}: {outcome.status}, {what}, {outcome.seconds:g} s{rest}"

@@ -41,6 +41,6 @@ def test_each_suffix_is_claimed_once():
         assert sorted(claims) == sorted(set(claims)), kind
     written = {s for spec in SPECS if spec.writes for s in spec.suffixes}
     assert written == {
-        ".nii", ".nii.gz", ".nrrd", ".mha", ".dcm", ".stl", ".obj", ".csv", ".json", ".html",
-        ".npz",
+        ".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".dcm", ".stl", ".obj", ".csv", ".json",
+        ".html", ".npz",
     }  # fmt: skip

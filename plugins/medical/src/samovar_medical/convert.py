@@ -152,6 +152,7 @@ def _report(objects: Objects, written: Sequence[Path], *, as_json: bool) -> None
         print_json({"objects": objects.table(), "outputs": files})
         return
     total = sum(item.pixels for item in objects)
-    print_line(f"{len(objects)} objects, {total} voxels")
+    count = "1 object" if len(objects) == 1 else f"{len(objects)} objects"
+    print_line(f"{count}, {total} voxels")
     for path in written:
         print_line(f"wrote {path}")

@@ -44,7 +44,7 @@ def samovar_formats() -> list[FormatSpec]:
             name="nrrd-labels",
             target="samovar_medical.nrrd:NrrdLabels",
             summary="NRRD labels in the input's space; .seg.nrrd opens in 3D Slicer, with codes",
-            suffixes=(".nrrd",),
+            suffixes=(".nrrd", ".seg.nrrd"),
             writes=True,
             domains=("volume",),
             options=(CODE,),
