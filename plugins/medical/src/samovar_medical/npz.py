@@ -22,6 +22,7 @@ from samovar.errors import InputError
 from samovar.grid import Frame, Grid
 from samovar.image import ArrayImage, Image, ImageInfo
 from samovar.objects import Objects
+from samovar.plugins import registry
 from samovar.prompts import Prompt, Prompts
 from samovar_medical.volume import VolumeImage, require_plausible, warn
 
@@ -92,6 +93,15 @@ class Case:
         return Prompts(tuple(found), "index")
 
 
+def holds_pictures(path: str) -> bool:
+    """Whether an npz has the array ``imgs`` of a case: uint8, two axes or more."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return "imgs" in arrays and arrays["imgs"].dtype == np.uint8 and arrays["imgs"].ndim > 1
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+        return False
+
+
 class NpzFormat:
     """Reads a case's image, writes ``segs``."""
 
@@ -108,8 +118,18 @@ class NpzFormat:
         return case.image()
 
     def read_prompts(self, path: str, image: Image, **options: Any) -> Prompts:
-        """The boxes of a case, their last slice belonging to them."""
-        return read_case(path).prompts("inclusive")
+        """The boxes of a case, their last slice belonging to them.
+
+        An npz without pictures is none: the host's own reader of prompts says what it holds.
+        """
+        if holds_pictures(path):
+            return read_case(path).prompts("inclusive")
+        prompts: Prompts = (
+            registry()
+            .load(registry().find("format", "samovar/prompt-npz"))
+            .read_prompts(path, image, **options)
+        )
+        return prompts
 
     def write(self, objects: Objects, path: Path, image: Image, **options: Any) -> None:
         """``segs``: the label image, ``(D, H, W)`` or ``(H, W)``, smallest unsigned type."""
