@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,8 +12,8 @@ from typing import Any
 
 from samovar.benchmark import engine, int8, laptop, main_job, runtimes, volume_v
 from samovar.benchmark.compare import case_record, take_turns
-from samovar.benchmark.machine import describe_machine, load_average
-from samovar.benchmark.report import write_record
+from samovar.benchmark.machine import load_average
+from samovar.benchmark.report import new_record, write_record
 from samovar.errors import SamovarError
 
 
@@ -55,17 +54,11 @@ def _main_job(folder: Path, rounds: int, model: str) -> dict[str, Any]:
     cases = main_job.cases(folder, model)
     before = load_average()
     measured = take_turns(cases, rounds, progress=_progress)
-    return {
-        "name": main_job.NAME,
-        "title": main_job.TITLE,
-        "about": main_job.ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "model": main_job.model_record(folder),
-        "cases": [case_record(case, measured) for case in cases],
-    }
+    return new_record(
+        main_job.NAME, main_job.TITLE, main_job.ABOUT, rounds, before,
+        model=main_job.model_record(folder),
+        cases=[case_record(case, measured) for case in cases],
+    )  # fmt: skip
 
 
 def run_runtimes(rounds: int, _model: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 import tempfile
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import Measurement, measure
+from samovar.benchmark.report import new_record
 from samovar.errors import DependencyError
 from samovar.lattice import Tiling
 
@@ -58,17 +58,7 @@ def _record(folder: Path, model: str, progress: Say) -> dict[str, Any]:
         _many(folder, progress),
         _with_model(folder, model, progress),
     ]
-    return {
-        "name": NAME,
-        "title": TITLE,
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": 1,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "model": {},
-        "tables": tables,
-    }
+    return new_record(NAME, TITLE, ABOUT, 1, before, tables=tables)
 
 
 def _overhead(folder: Path, progress: Say) -> dict[str, Any]:

@@ -7,26 +7,21 @@ its cost is real, and nothing is said of its accuracy.
 
 from __future__ import annotations
 
-import datetime
 import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from samovar.benchmark.family_accuracy import Labelled, Protocols, measure_accuracy
 from samovar.benchmark.family_case import Request
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import circumstances, load_average
+from samovar.benchmark.process import run_case, run_module
 from samovar.catalogue import look_up
 from samovar.errors import SamovarError, UsageError
 from samovar.models import load_model
 from samovar.plugins import registry
 from samovar.specs import EncoderSpec
 
-TIMEOUT = 3600.0
 Say = Callable[[str], None]
 
 
@@ -123,9 +118,7 @@ def run_family(
         raise UsageError("no model could be measured: " + "; ".join(notes))
     return {
         "name": "family",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-        "load": [before, load_average()],
+        **circumstances(before),
         "asked": asdict(asked),
         "protocols": None if protocols is None else asdict(protocols),
         "efficiency": efficiency,
@@ -137,29 +130,11 @@ def run_family(
 def _export(name: str, say: Say) -> str:
     """The folder of a model with generated weights, made in a process of its own."""
     say(f"{name}: exporting with generated weights, once")
-    return _python("samovar.benchmark.generated", name).strip().splitlines()[-1]
+    return run_module("samovar.benchmark.generated", name).strip().splitlines()[-1]
 
 
 def _case(request: Request) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        asked, result = Path(folder) / "request.json", Path(folder) / "result.json"
-        asked.write_text(json.dumps(asdict(request)), encoding="utf-8")
-        _python("samovar.benchmark.family_case", str(asked), str(result))
-        measured: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        return measured
-
-
-def _python(module: str, *arguments: str) -> str:
-    """Runs a module in a fresh process. Raises SamovarError with its last line."""
-    command = [sys.executable, "-m", module, *arguments]
-    try:
-        run = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise SamovarError(f"took longer than {TIMEOUT:g} s") from error
-    if run.returncode != 0:
-        lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise SamovarError(lines[-1].removeprefix("error: "))
-    return run.stdout.decode(errors="replace")
+    return run_case("samovar.benchmark.family_case", json.dumps(asdict(request)))
 
 
 def _row(subject: Subject, measured: dict[str, Any]) -> dict[str, Any]:

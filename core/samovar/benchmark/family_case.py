@@ -1,7 +1,7 @@
 """Efficiency of one model in one runtime and precision, in a process of its own.
 
-``python -m samovar.benchmark.family_case REQUEST RESULT``: both are JSON files. The process is
-fresh, so its peak memory is the model's (and Python's).
+``python -m samovar.benchmark.family_case REQUEST RESULT``: JSON, and a file for JSON. The
+process is fresh, so its peak memory is the model's (and Python's).
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samovar.benchmark.graph_sizes import gmac, parameters
+from samovar.benchmark.process import answer
 from samovar.bundle import Bundle
 from samovar.choice import workload
 from samovar.embedding import Embedding
@@ -51,16 +52,10 @@ class Request:
 
 def main(argv: list[str]) -> int:
     """Measures, and writes the result."""
-    request, result = (Path(name) for name in argv)
-    asked = json.loads(request.read_text(encoding="utf-8"))
+    request, result = argv
+    asked = json.loads(request)
     lists = {key: tuple(asked[key]) for key in ("prompts", "grids", "accept")}
-    try:
-        measured = measure(Request(**{**asked, **lists}))
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    result.write_text(json.dumps(measured), encoding="utf-8")
-    return 0
+    return answer(partial(measure, Request(**{**asked, **lists})), result)
 
 
 def measure(request: Request) -> dict[str, Any]:

@@ -7,11 +7,6 @@ quantised first, with generated weights and pictures: that shows speed and nothi
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import BenchmarkError
-from samovar.benchmark.runtimes import ONE_THREAD, TIMEOUT
+from samovar.benchmark.process import CAPS, UNCAPPED, pinned, run_case
+from samovar.benchmark.report import new_record
 
 NAME = "int8"
 TITLE = "int8 against fp32"
@@ -34,12 +30,6 @@ ABOUT = (
     " run. Models but tiny have generated weights: their figures are of speed alone."
 )
 MODELS = ("tiny", "mobile-sam", "efficientvit-sam-l0", "repvit-sam")
-CAPS: Mapping[str, Mapping[str, str]] = {
-    "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "AVX2_VNNI": {"ONEDNN_MAX_CPU_ISA": "AVX2_VNNI"},
-    "best": {},
-}
-"""OpenVINO's kernels obey these; ONNX Runtime knows no such switch and is left out under them."""
 GOALS = {"speed": 1.8, "share": 0.35}
 PICTURES = 3
 
@@ -71,18 +61,9 @@ def run_int8(
                     notes.append(f"{model}, {isa}: {error}")
     if not found:
         raise BenchmarkError("; ".join(notes))
-    return {
-        "name": NAME,
-        "title": TITLE,
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "tables": tables(found),
-        "notes": notes,
-        "measured": found,
-    }
+    return new_record(
+        NAME, TITLE, ABOUT, rounds, before, tables=tables(found), notes=notes, measured=found
+    )
 
 
 def tables(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -112,21 +93,11 @@ def _case(model: str, isa: str, rounds: int, folder: Path) -> dict[str, Any]:
     data = folder / "pictures"
     if not data.exists():
         write_pictures(data)
-    result = folder / f"{isa}.json"
-    run = subprocess.run(
-        [sys.executable, "-m", "samovar.benchmark.int8_case", model, str(rounds), str(data),
-         str(folder / "int8"), str(result)],
-        env={**os.environ, **ONE_THREAD, **CAPS[isa]},
-        capture_output=True,
-        timeout=TIMEOUT,
-        check=False,
-    )  # fmt: skip
-    if run.returncode != 0 or not result.is_file():
-        lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise BenchmarkError(lines[-1].removeprefix("error: "))
-    measured: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    measured = run_case(
+        "samovar.benchmark.int8_case", model, rounds, data, folder / "int8", environment=pinned(isa)
+    )
     if CAPS[isa]:
-        measured["rows"] = [r for r in measured["rows"] if r["runtime"] != "onnxruntime"]
+        measured["rows"] = [r for r in measured["rows"] if r["runtime"] not in UNCAPPED]
     return measured
 
 

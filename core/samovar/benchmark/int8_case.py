@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from functools import partial
@@ -17,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.benchmark.generated import generated_bundle
+from samovar.benchmark.process import answer
 from samovar.benchmark.runtime_case import compared
 from samovar.bundle import Bundle
 from samovar.catalogue import look_up
 from samovar.choice import workload
-from samovar.errors import DependencyError, SamovarError, UsageError
+from samovar.errors import DependencyError, UsageError
 from samovar.models import load_model
 from samovar.plugins import registry
 from samovar.prompts import Prompts
@@ -38,13 +38,11 @@ TURNS = 20
 def main(argv: list[str]) -> int:
     """Measures, and writes the result as JSON."""
     model, rounds, pictures, folder, result = argv
-    try:
-        measured = measure(bundle_of(model, Path(pictures), Path(folder)), int(rounds))
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    Path(result).write_text(json.dumps(measured), encoding="utf-8")
-    return 0
+
+    def case() -> dict[str, Any]:
+        return measure(bundle_of(model, Path(pictures), Path(folder)), int(rounds))
+
+    return answer(case, result)
 
 
 def bundle_of(model: str, pictures: Path, folder: Path) -> Bundle:

@@ -5,26 +5,21 @@ Everything happens in one process an instruction set, one thread, in turns; CPU 
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samovar.benchmark.generated import generated_architecture, generated_bundle
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import BenchmarkError
+from samovar.benchmark.process import CAPS, UNCAPPED, answer, pinned, run_case
+from samovar.benchmark.report import new_record
 from samovar.benchmark.runtime_case import Work, compared
-from samovar.benchmark.runtimes import CAPS, ONE_THREAD, TIMEOUT, UNCAPPED
 from samovar.choice import workload
 from samovar.errors import SamovarError, UsageError
 from samovar.models import Model, load_model
@@ -34,6 +29,7 @@ from samovar.resize import prepare
 from samovar.runtimes import usable_runtimes
 
 NAME = "laptop"
+MODULE = "samovar.benchmark.laptop"
 TITLE = "One picture and ten boxes"
 ABOUT = (
     "From a picture of 512 × 512 and ten boxes to ten masks in its pixels, one thread: the bundled"
@@ -47,6 +43,8 @@ TORCH = f"{OTHER}, torch"
 GOALS = {"torch": 25.0, "graphs": 8.0}
 """Asked of the bundled model, against MobileSAM in torch and in graphs."""
 SIDE, BOXES = 512, 10
+SETS = ("AVX2", "best")
+"""Instruction sets."""
 
 
 def run_laptop(
@@ -58,29 +56,20 @@ def run_laptop(
         BenchmarkError: nothing could be measured.
     """
     before, notes, tables, found = load_average(), [], [], {}
-    for isa in CAPS:
+    for isa in SETS:
         if progress is not None:
             progress(isa)
         try:
-            found[isa] = _case(isa, model, rounds)
+            found[isa] = run_case(MODULE, isa, model, rounds, environment=pinned(isa))
         except BenchmarkError as error:
             notes.append(f"{isa}: {error}")
         else:
             tables.append(table(isa, found[isa]))
     if not tables:
         raise BenchmarkError("; ".join(notes))
-    return {
-        "name": NAME,
-        "title": TITLE,
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "tables": tables,
-        "notes": notes,
-        "measured": found,
-    }
+    return new_record(
+        NAME, TITLE, ABOUT, rounds, before, tables=tables, notes=notes, measured=found
+    )
 
 
 def table(isa: str, times: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -100,25 +89,6 @@ def table(isa: str, times: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         goals += " ONNX Runtime asks the processor itself and cannot be capped: not here."
     columns = ["", "CPU ms", "× torch", f"× {OTHER}'s graphs"]
     return {"title": f"Instruction set: {isa}", "about": goals, "columns": columns, "rows": rows}
-
-
-def _case(isa: str, model: str, rounds: int) -> dict[str, Any]:
-    """One process. Raises BenchmarkError with its last line."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        run = subprocess.run(
-            [sys.executable, "-m", "samovar.benchmark.laptop", isa, model, str(rounds),
-             str(result)],
-            env={**os.environ, **ONE_THREAD, **CAPS[isa]},
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-        )  # fmt: skip
-        if run.returncode != 0 or not result.is_file():
-            lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise BenchmarkError(lines[-1].removeprefix("error: "))
-        measured: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        return measured
 
 
 def measure(isa: str, model: str, rounds: int) -> dict[str, Any]:
@@ -191,13 +161,7 @@ def _torch(architecture: Any, picture: NDArray[np.float32], prompts: Prompts) ->
 def main(argv: list[str]) -> int:
     """One case, in this process: ``ISA MODEL ROUNDS RESULT``."""
     isa, model, rounds, result = argv
-    try:
-        measured = measure(isa, model, int(rounds))
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    Path(result).write_text(json.dumps(measured), encoding="utf-8")
-    return 0
+    return answer(partial(measure, isa, model, int(rounds)), result)
 
 
 if __name__ == "__main__":

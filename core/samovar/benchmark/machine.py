@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 from importlib import metadata
@@ -22,6 +23,19 @@ def describe_machine() -> dict[str, Any]:
         "instruction_sets": instruction_set().split("+"),
         "python": platform.python_version(),
         "versions": {name: v for name in PACKAGES if (v := _version(name))},
+    }
+
+
+def circumstances(before: float | None) -> dict[str, Any]:
+    """When and where something was measured, and how busy it was there.
+
+    Args:
+        before: :func:`load_average` when it began.
+    """
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "load": [before, load_average()],
+        "machine": describe_machine(),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from samovar.benchmark.machine import circumstances
 from samovar.errors import OutputError
 
 INTRODUCTION = """# Benchmarks
@@ -16,6 +17,21 @@ cold start counts: starting Python, loading the model, reading, segmenting, writ
 turns, in alternating order, after one round that is not counted. CPU seconds are user and system
 time by `getrusage`. Figures of commands are medians with their quartiles.
 """
+
+
+def new_record(
+    name: str, title: str, about: str, rounds: int, before: float | None, **parts: Any
+) -> dict[str, Any]:
+    """A benchmark's record, made when it ends.
+
+    Args:
+        before: the load average when it began.
+        parts: ``tables``, ``notes``, ``cases``, ``model`` for the page, and whatever was measured.
+    """
+    return {
+        "name": name, "title": title, "about": about, "rounds": rounds,
+        **circumstances(before), **parts,
+    }  # fmt: skip
 
 
 def write_record(record: dict[str, Any], folder: Path) -> Path:

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samovar.benchmark.generated import generated_architecture, generated_bundle
+from samovar.benchmark.process import answer
 from samovar.bundle import Bundle
 from samovar.choice import workload
-from samovar.errors import SamovarError, UsageError
+from samovar.errors import UsageError
 from samovar.evaluation.metrics import iou
 from samovar.models import load_model
 from samovar.plugins import registry
@@ -34,13 +34,8 @@ Work = Callable[[], object]
 def main(argv: list[str]) -> int:
     """Measures, and writes the result as JSON."""
     kind, name, rounds, result = argv
-    try:
-        measured = (_speed if kind == "speed" else _region)(name, int(rounds))
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    Path(result).write_text(json.dumps(measured), encoding="utf-8")
-    return 0
+    case = _speed if kind == "speed" else _region
+    return answer(partial(case, name, int(rounds)), result)
 
 
 def _speed(name: str, rounds: int) -> dict[str, Any]:

@@ -7,18 +7,13 @@ and CPU seconds count. The weights are generated: cost does not depend on them.
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import BenchmarkError
+from samovar.benchmark.process import CAPS, UNCAPPED, pinned, run_case
+from samovar.benchmark.report import new_record
 
 NAME = "runtimes"
 TITLE = "Runtimes against torch"
@@ -37,19 +32,9 @@ GOALS: Mapping[str, tuple[float, float]] = {
     "sam-vit-b": (1.5, 1.5),
 }
 """Asked of the encoder under AVX2 and with the best instruction set."""
-CAPS: Mapping[str, Mapping[str, str]] = {
-    "AVX2": {
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    },
-    "best": {},
-}
-"""Environment of a case. ONNX Runtime knows no such switch: under AVX2 it is left out."""
-UNCAPPED = ("onnxruntime",)
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+SETS = ("AVX2", "best")
+"""Instruction sets, in the order of the goals."""
 REGION_MODELS = ("tiny", "mobile-sam")
-TIMEOUT = 3600.0
 
 
 def run_runtimes(
@@ -61,7 +46,7 @@ def run_runtimes(
         BenchmarkError: nothing could be measured.
     """
     before, notes, found = load_average(), [], []
-    for isa in CAPS:
+    for isa in SETS:
         for model in models or tuple(GOALS):
             if progress is not None:
                 progress(f"{model}, {isa}")
@@ -79,38 +64,18 @@ def run_runtimes(
             notes.append(f"{model}, 64 boxes: {error}")
     if not found:
         raise BenchmarkError("; ".join(notes))
-    tables = [_table(isa, [f for f in found if f["isa"] == isa]) for isa in CAPS]
-    return {
-        "name": NAME,
-        "title": TITLE,
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "tables": [t for t in (*tables, _region_table(regions)) if t["rows"]],
-        "notes": notes,
-        "measured": found,
-        "regions": regions,
-    }
+    tables = [_table(isa, [f for f in found if f["isa"] == isa]) for isa in SETS]
+    filled = [t for t in (*tables, _region_table(regions)) if t["rows"]]
+    return new_record(
+        NAME, TITLE, ABOUT, rounds, before,
+        tables=filled, notes=notes, measured=found, regions=regions,
+    )  # fmt: skip
 
 
 def _case(kind: str, model: str, isa: str, rounds: int) -> dict[str, Any]:
     """One process. Raises BenchmarkError with its last line."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "result.json"
-        run = subprocess.run(
-            [sys.executable, "-m", "samovar.benchmark.runtime_case", kind, model, str(rounds),
-             str(result)],
-            env={**os.environ, **ONE_THREAD, **CAPS[isa]},
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-        )  # fmt: skip
-        if run.returncode != 0 or not result.is_file():
-            lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise BenchmarkError(lines[-1].removeprefix("error: "))
-        return {"model": model, "isa": isa, **json.loads(result.read_text(encoding="utf-8"))}
+    found = run_case("samovar.benchmark.runtime_case", kind, model, rounds, environment=pinned(isa))
+    return {"model": model, "isa": isa, **found}
 
 
 def _table(isa: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -130,7 +95,7 @@ def _table(isa: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     cells = []
     for row in rows:
         goal = GOALS.get(row["model"])
-        asked = "" if goal is None else f"{goal[list(CAPS).index(isa)]:g}"
+        asked = "" if goal is None else f"{goal[SETS.index(isa)]:g}"
         line = [row["model"]]
         for role in ("encoder", "decoder"):
             line += [f"{row[role][name]['cpu_ms']:.1f}" for name in ("torch", *runtimes)]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.benchmark.generated import generated_architecture, generated_bundle
+from samovar.benchmark.process import answer
 from samovar.benchmark.runtime_case import Work, compared
 from samovar.bundle import Bundle
 from samovar.chains import box_slices, slice_view
@@ -76,14 +77,12 @@ class TorchModel:
 def main(argv: list[str]) -> int:
     """Measures, and writes the result as JSON."""
     volume, boxes, rounds, result = argv
-    try:
+
+    def case() -> dict[str, Any]:
         with open_image(volume) as image:
-            measured = _measured(image, json.loads(Path(boxes).read_text()), int(rounds))
-    except SamovarError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    Path(result).write_text(json.dumps(measured), encoding="utf-8")
-    return 0
+            return _measured(image, json.loads(Path(boxes).read_text()), int(rounds))
+
+    return answer(case, result)
 
 
 def _measured(image: Image, boxes: list[list[float]], rounds: int) -> dict[str, Any]:

@@ -7,11 +7,7 @@ said to be. The bundled model's whole runs are measured as they are, in processe
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,9 +18,10 @@ import numpy as np
 
 from samovar.benchmark import volume_inputs as inputs
 from samovar.benchmark.compare import Case, case_record, take_turns
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import BenchmarkError, Measurement, measure
-from samovar.benchmark.runtimes import CAPS, ONE_THREAD
+from samovar.benchmark.process import pinned, run_case
+from samovar.benchmark.report import new_record
 
 NAME = "volume-v"
 TITLE = "A whole volume: 64 × 512², 13 objects of 35 slices"
@@ -74,19 +71,13 @@ def run_volume_v(rounds: int, model: str = "tiny", progress: Say | None = None) 
             measured[case.name] = [_run(case)]
         labels = _labels(folder / "many.nii.gz")
     whole = {c.name: float(np.median([m.cpu_s for m in measured[c.name]])) for c in cases}
-    return {
-        "name": NAME,
-        "title": TITLE,
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "costs": costs,
-        "tables": [_table(costs, whole)],
-        "notes": [*_notes(costs, whole, measured), f"{MANY}: {labels} labels in the file."],
-        "cases": [case_record(_without_places(case), measured) for case in cases],
-    }
+    return new_record(
+        NAME, TITLE, ABOUT, rounds, before,
+        costs=costs,
+        tables=[_table(costs, whole)],
+        notes=[*_notes(costs, whole, measured), f"{MANY}: {labels} labels in the file."],
+        cases=[case_record(_without_places(case), measured) for case in cases],
+    )  # fmt: skip
 
 
 ALL, ONE = "`tiny`, 13 objects", "`tiny`, one object"
@@ -137,26 +128,20 @@ def _without_places(case: Case) -> Case:
     return replace(case, shown=tuple(Path(a).name if "/" in a else a for a in case.arguments))
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, **CAPS["AVX2"], **ONE_THREAD}
-
-
 def _run(case: Case) -> Measurement:
-    return measure(case.arguments, code=case.code, environment=_environment())
+    return measure(case.arguments, code=case.code, environment=pinned("AVX2"))
 
 
 def _costs(source: inputs.VolumeV, folder: Path, rounds: int) -> dict[str, Any]:
-    boxes, result = folder / "boxes.json", folder / "costs.json"
+    boxes = folder / "boxes.json"
     boxes.write_text(json.dumps(source.boxes), encoding="utf-8")
-    command = [
-        sys.executable, "-m", "samovar.benchmark.volume_case", str(source.path), str(boxes),
-        str(rounds), str(result),
-    ]  # fmt: skip
-    run = subprocess.run(command, env=_environment(), capture_output=True, check=False)
-    if run.returncode != 0 or not result.is_file():
-        lines = run.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise BenchmarkError(f"the costs of a slice could not be measured: {lines[-1]}")
-    return dict(json.loads(result.read_text(encoding="utf-8")))
+    try:
+        return run_case(
+            "samovar.benchmark.volume_case", source.path, boxes, rounds,
+            environment=pinned("AVX2"),
+        )  # fmt: skip
+    except BenchmarkError as error:
+        raise BenchmarkError(f"the costs of a slice could not be measured: {error}") from error
 
 
 def seconds(

@@ -8,7 +8,6 @@ project: without it the benchmark says so and ends well.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import sys
@@ -27,14 +26,15 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from scipy import ndimage
 
-from samovar.benchmark.machine import describe_machine, load_average
+from samovar.benchmark.machine import load_average
 from samovar.benchmark.measure import Measurement, measure
-from samovar.benchmark.report import write_record
+from samovar.benchmark.report import new_record, write_record
 from samovar.errors import SamovarError
 from samovar.evaluation.metrics import detection, iou, match
 from samovar.masks import PixelMask
 
 NAME = "banepa"
+TITLE = "A real aerial scene: Banepa"
 FOLDER = Path("data", "rasters", "fair_banepa_oam")
 MOSAIC = "derived_mosaic_5632x4096.tif"
 BUILDINGS = "derived_mosaic_5632x4096_buildings.tif"
@@ -99,18 +99,12 @@ def run_banepa(folder: Path, work: Path, model: str, rounds: int) -> dict[str, A
             sys.stderr.write(f"{NAME}: round {number + 1}: {name}\n")
             runs[name].append(_run(scene, work / "out.gpkg", model, prompts, auto))
     results = {name: _result(scene, found) for name, found in runs.items()}
-    return {
-        "name": NAME,
-        "title": "A real aerial scene: Banepa",
-        "about": ABOUT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "rounds": rounds,
-        "load": [before, load_average()],
-        "machine": describe_machine(),
-        "scene": {"megapixels": scene.megapixels, "buildings": len(scene.buildings)},
-        "results": results,
-        "tables": _tables(scene, results, model),
-    }
+    return new_record(
+        NAME, TITLE, ABOUT, rounds, before,
+        scene={"megapixels": scene.megapixels, "buildings": len(scene.buildings)},
+        results=results,
+        tables=_tables(scene, results, model),
+    )  # fmt: skip
 
 
 def held_out(folder: Path, work: Path) -> Scene:
