@@ -16,6 +16,7 @@ from samovar_train.data.build import build_pack
 from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Pack, number_objects, write_pack
+from samovar_train.data.phantoms import patient, phantom_section
 from samovar_train.data.pseudo import even_regions
 from samovar_train.data.sampling import (
     ObjectView,
@@ -221,3 +222,25 @@ def test_a_folder_of_ones_own_sets_can_be_trained_on(tmp_path: Path) -> None:
     pack = build_pack(tmp_path / "pack", tmp_path, 1, {})
     assert {row["source"] for row in pack.rows} == {"organs"}
     assert {row["stem"].split("/")[0] for row in pack.rows} == {"a", "c"}
+
+
+def test_phantom_sections_show_patients_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from samovar_datasets import demo, phantoms
+
+    drawn: list[int] = []
+
+    def small(seed: int, *_: object, **__: object) -> phantoms.Phantom:
+        drawn.append(seed)
+        return original(seed, (12, 40, 52))
+
+    original = phantoms.ct_phantom
+    monkeypatch.setattr(phantoms, "ct_phantom", small)
+    monkeypatch.setattr("samovar_train.data.phantoms.ABDOMENS", 3)
+    monkeypatch.setattr("samovar_train.data.phantoms.PATIENTS", 3)
+    patient.cache_clear()
+    items = [phantom_section(np.random.default_rng(seed)) for seed in range(12)]
+    patient.cache_clear()
+    assert len(drawn) == 3 and demo.CT_SEED not in drawn
+    assert {item.image.shape for item in items} >= {(40, 52)}
+    assert all(item.image.shape == item.labels.shape for item in items)
+    assert max(len(item.objects) for item in items) > 3

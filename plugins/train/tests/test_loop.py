@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from samovar_train.loop import average_into, corrective_points, learning_rate, run
+from samovar_train.loop import average_into, learning_rate, run
 from samovar_train.losses import mask_loss, overlap, prompt_loss
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
+from samovar_train.step import corrective_points
 
 TINY = Path(__file__).parents[1] / "recipes" / "tiny.toml"
 
@@ -167,3 +168,16 @@ def test_a_run_without_regions_leaves_the_region_decoder_alone(
 @pytest.mark.parametrize("file", sorted(TINY.parent.glob("tiny*.toml")), ids=lambda f: f.stem)
 def test_stages_of_the_bundled_model_load(file: Path) -> None:
     assert load_recipe(file).name == "tiny"
+
+
+def test_only_the_named_parts_learn(toy_pack: Path, tmp_path: Path) -> None:
+    first = run(toy(toy_pack, tmp_path / "first", 1), validate=False, workers=0)
+    still = replace(
+        toy(toy_pack, tmp_path / "still", 3), init=first, parts=("decoder_roi",), regions=3
+    )
+    before = torch.load(first, weights_only=True)["ema"]
+    after = torch.load(run(still, validate=False, workers=0), weights_only=True)["model"]
+    changed = {k.split(".")[0] for k in after if not torch.equal(before[k], after[k])}
+    assert changed == {"decoder_roi"}
+    with pytest.raises(ValueError, match="decoder"):
+        run(replace(still, parts=("decoder",)), validate=False, workers=0)

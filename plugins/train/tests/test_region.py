@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from samovar_train.data.sampling import ObjectView, PromptMix, draw_region
+from samovar_train.data.sampling import ObjectView, PromptMix, RegionMix, draw_region
 from samovar_train.export import sample_prompts
 from samovar_train.model.encoder import count_macs
 from samovar_train.model.region import GRID, MARGIN, RegionDecoder, draw, sample, window_of
@@ -124,7 +124,7 @@ def test_drawn_prompts_cover_the_object_where_it_is() -> None:
     view = ObjectView(mask, 512 / 300, 512)
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        prompt, window, soft = draw_region(rng, view, 3, PromptMix(), MARGIN, GRID)
+        prompt, window, soft = draw_region(rng, view, 3, PromptMix(), MARGIN, GRID, RegionMix())
         cell = np.prod((window[2:] - window[:2]) / GRID)
         inside = float(soft.sum() * cell)
         assert inside <= mask.sum() * view.scale**2 * 1.03

@@ -24,15 +24,13 @@ from torch import Tensor
 from samovar_train.course import Log, save_checkpoint
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
-from samovar_train.losses import prompt_loss, region_loss
-from samovar_train.model.tiny import Tiny, normalise
+from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
-
-Taps = tuple[Tensor, Tensor, Tensor]
+from samovar_train.step import hold_still, training_step
 
 FIGURES = (
     "loss", "mask", "iou", "iou_second", "quality",
-    "region", "iou_region", "iou_region_second", "quality_region",
+    "region", "iou_region", "iou_region_second", "iou_region_followed", "quality_region",
 )  # fmt: skip
 """What the log of a run shows of its steps."""
 
@@ -58,118 +56,6 @@ def average_into(twin: Tiny, model: Tiny, step: int, decay: float) -> None:
             a.copy_(b)
 
 
-@torch.no_grad()
-def corrective_points(
-    logits: Tensor, target: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """A point in what is wrong with `(N, 1, h, w)` logits: coords `(N, 1, 2)`, labels `(N, 1)`.
-
-    Coordinates are in cells of the logits.
-
-    Thick errors are likelier than rims. Where nothing is wrong the point lies on the object.
-    """
-    wanted = target > 0.5
-    wrong = ((logits > 0) != wanted).float()
-    depth = torch.nn.functional.avg_pool2d(wrong, 5, 1, 2)
-    weight = (wrong * depth.pow(3)).flatten(1)
-    fallback = target.flatten(1) + 1e-6
-    weight = torch.where(weight.sum(1, keepdim=True) > 0, weight, fallback)
-    index = torch.multinomial(weight, 1, generator=generator)  # (N, 1)
-    width = logits.shape[-1]
-    coords = torch.stack([index % width, index // width], dim=-1).float() + 0.5  # (N, 1, 2)
-    labels = wanted.flatten(1).gather(1, index).float()
-    return coords, labels
-
-
-def training_step(
-    model: Tiny, batch: dict[str, Tensor], recipe: Recipe, step: int
-) -> dict[str, float]:
-    """Forward and backward of one batch; leaves gradients in the model."""
-    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step + 500_000_000 * rank)
-    again_too = torch.rand((), generator=torch.Generator().manual_seed(recipe.seed + 7 * step))
-    image = normalise(batch["image"]).contiguous(memory_format=torch.channels_last)
-    target = batch["target"].float()[:, None] / 255
-    prompts = {
-        k: batch[k] for k in ("point_coords", "point_labels", "mask_input", "has_mask_input")
-    }
-    per_image = target.shape[0] // image.shape[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        embeddings: Taps = model.encoder(image)
-        repeated: Taps = tuple(t.repeat_interleave(per_image, 0) for t in embeddings)  # type: ignore[assignment]
-        logits, quality = model.decode(repeated, prompts)
-    logits, quality = logits.float(), quality.float()
-    loss, figures = prompt_loss(logits, quality, target, batch["single"])
-    if again_too < recipe.second_round:
-        pick = torch.randperm(target.shape[0], generator=generator)[: target.shape[0] // 2]
-        before = logits[pick, :1].detach().clamp(-16, 16)
-        coords, labels = corrective_points(before, target[pick], generator)
-        labels[torch.rand(labels.shape, generator=generator) < 0.15] = -1  # the mask alone
-        again = {
-            "point_coords": torch.cat([prompts["point_coords"][pick], coords * 4], 1),
-            "point_labels": torch.cat([prompts["point_labels"][pick], labels], 1),
-            "mask_input": before,
-            "has_mask_input": torch.ones(len(pick), 1),
-        }
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, quality = model.decode(tuple(t[pick] for t in repeated), again)  # type: ignore[arg-type]
-        none_single = torch.zeros(len(pick), dtype=torch.bool)
-        second, second_figures = prompt_loss(
-            logits.float(), quality.float(), target[pick], none_single
-        )
-        loss = loss + 0.6 * second
-        figures["iou_second"] = second_figures["iou"]
-    if len(batch["windows"]):
-        region, region_figures = region_step(
-            model, batch, embeddings, bool(again_too < recipe.second_round), generator
-        )
-        loss = loss + region
-        figures |= region_figures
-    loss.backward()
-    figures["loss"] = float(loss.detach())
-    return figures
-
-
-def region_step(
-    model: Tiny,
-    batch: dict[str, Tensor],
-    embeddings: Taps,
-    again_too: bool,
-    generator: torch.Generator,
-) -> tuple[Tensor, dict[str, float]]:
-    """Loss of the region decoder on a batch, with a corrective point for half of it at times."""
-    windows = batch["windows"]
-    target = batch["region_target"].float()[:, None] / 255
-    coords, labels = batch["region_coords"], batch["region_labels"]
-    given = batch["region_mask"], batch["region_has_mask"]
-    with torch.autocast("cpu", torch.bfloat16):
-        logits, quality = model.decoder_roi(*embeddings, windows, coords, labels, *given)
-    logits = logits.float()
-    loss, figures = region_loss(logits, quality.float(), target)
-    if not again_too:
-        return loss, figures
-    images = embeddings[0].shape[0]
-    each = len(windows) // images
-    pick = (torch.arange(images)[:, None] * each + torch.arange(max(1, each // 2))).flatten()
-    before = logits[pick].detach().clamp(-16, 16)
-    at, kind = corrective_points(before, target[pick], generator)
-    size = (windows[pick, 2:] - windows[pick, :2])[:, None]
-    at = windows[pick, None, :2] + at / logits.shape[-1] * size
-    kind[torch.rand(kind.shape, generator=generator) < 0.15] = -1  # the mask alone
-    with torch.autocast("cpu", torch.bfloat16):
-        logits, quality = model.decoder_roi(
-            *embeddings,
-            windows[pick],
-            torch.cat([coords[pick], at], 1),
-            torch.cat([labels[pick], kind], 1),
-            before,
-            torch.ones(len(pick), 1),
-        )
-    second, second_figures = region_loss(logits.float(), quality.float(), target[pick])
-    figures["iou_region_second"] = second_figures["iou_region"]
-    return loss + 0.6 * second, figures
-
-
 def batches_from(
     dataset: Batches, start: int, steps: int, workers: int
 ) -> Iterator[dict[str, Tensor]]:
@@ -185,8 +71,9 @@ def batches_from(
 
 def optimiser_of(model: Tiny, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; no decay on biases, norms and tokens."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2 and p.shape[0] > 5]
-    others = [p for p in model.parameters() if not (p.ndim >= 2 and p.shape[0] > 5)]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in learning if p.ndim >= 2 and p.shape[0] > 5]
+    others = [p for p in learning if not (p.ndim >= 2 and p.shape[0] > 5)]
     groups = [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -227,12 +114,13 @@ def one_of_many(
 
 def average_gradients(model: Tiny, processes: int) -> None:
     """Mean of the gradients over all processes, in one exchange."""
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learning]
     flat = torch.cat([g.flatten() for g in gradients])
     torch.distributed.all_reduce(flat)
     flat /= processes
     parts = flat.split([g.numel() for g in gradients])
-    for p, g, part in zip(model.parameters(), gradients, parts, strict=True):
+    for p, g, part in zip(learning, gradients, parts, strict=True):
         g.copy_(part.view_as(g))
         p.grad = g
 
@@ -276,10 +164,12 @@ def train(
         recipe.prompt_mix,
         rank,
         recipe.regions,
+        recipe.region_mix,
     )
     model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:
         start_from(model, recipe.init)
+    hold_still(model, recipe.parts)
     twin = copy.deepcopy(model)
     optimiser = optimiser_of(model, recipe)
     checkpoint = recipe.run / "last.pt"
@@ -309,6 +199,7 @@ def train(
         ),
     )
     model.train()
+    hold_still(model, recipe.parts)
     started = saved = validated = time.monotonic()
     before = minutes
     window: list[dict[str, float]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from samovar_train.data.sampling import PromptMix
+from samovar_train.data.sampling import PromptMix, RegionMix
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Recipe:
     - `prompts`, `regions`: objects a picture that the mask decoder and the region decoder are asked
     - `init`: a checkpoint whose averaged weights a new run starts from
     - `weights`: how often each source of the pack is drawn (`default` for the rest)
+    - `prompt_mix`, `region_mix`: what the mask decoder and the region decoder are prompted with
+    - `parts`: which of encoder, prompt_encoder, mask_decoder, decoder_roi learn (default: all);
+      the others stay as `init` left them
     - `scenes`: how many generated scenes of each kind the pack holds
     """
 
@@ -49,6 +52,8 @@ class Recipe:
     scenes: dict[str, int] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     prompt_mix: PromptMix = field(default_factory=PromptMix)
+    region_mix: RegionMix = field(default_factory=RegionMix)
+    parts: tuple[str, ...] = ()
 
     def sizes_in_steps(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         return tuple((int(share * self.steps), sides) for share, sides in self.sizes)
@@ -78,4 +83,6 @@ def load_recipe(path: str | Path) -> Recipe:
     if any(side % 32 for _, sides in raw.get("sizes", ()) for side in sides):
         raise ValueError(f"{path}: frame sides in sizes must be multiples of 32")
     raw["prompt_mix"] = PromptMix(**raw.get("prompt_mix", {}))
+    raw["region_mix"] = RegionMix(**raw.get("region_mix", {}))
+    raw["parts"] = tuple(raw.get("parts", ()))
     return Recipe(**raw)

@@ -19,6 +19,7 @@ from samovar_train.data.packing import Item, Pack
 from samovar_train.data.sampling import (
     ObjectView,
     PromptMix,
+    RegionMix,
     draw_prompt,
     draw_region,
     visible_objects,
@@ -54,12 +55,14 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         mix: PromptMix | None = None,
         rank: int = 0,
         regions: int = 0,
+        region_mix: RegionMix | None = None,
     ):
         self.regions = regions
         self.folder = Path(pack)
         self.seed, self.sizes, self.rank = seed, sizes, rank
         self.images, self.prompts = images, prompts
         self.weights, self.mix = dict(weights), mix or PromptMix()
+        self.region_mix = region_mix or RegionMix()
         self.pack: Pack | None = None
 
     def open(self) -> Pack:
@@ -169,7 +172,7 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         }
         for k in range(n):
             prompt, window, soft = draw_region(
-                rng, views[k % len(views)], slots, self.mix, MARGIN, GRID
+                rng, views[k % len(views)], slots, self.mix, MARGIN, GRID, self.region_mix
             )
             out["windows"][k] = window
             out["region_target"][k] = (soft * 255).astype(np.uint8)

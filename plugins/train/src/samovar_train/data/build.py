@@ -13,6 +13,7 @@ from samovar_train.data.catalogue import shared_data
 from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Item, Pack, write_pack
+from samovar_train.data.phantoms import phantom_section
 from samovar_train.data.pseudo import even_regions
 from samovar_train.data.sections import crescent_section, ct_section
 from samovar_train.data.sources import banepa_items, pair_items, volume_items
@@ -59,6 +60,7 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
         "generated_echoes": echo_scene,
         "generated_crescents": crescent_section,
         "generated_networks": network_scene,
+        "generated_phantoms": phantom_section,
     }
     for number, (name, make) in enumerate(makers.items()):
         for i in range(scenes.get(name, 0)):

@@ -7,7 +7,7 @@ slots; a box takes two (labels 2 and 3), a point one (1 or 0), the rest is paddi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -235,7 +235,83 @@ def draw_prompt(
     return prompt, kind
 
 
-REGION_KINDS = (("box", 0.50), ("extent", 0.14), ("box_points", 0.08), ("prior_box", 0.28))
+FOLLOW_MARGIN = 0.06
+"""Share of a mask's larger side by which propagation grows its box for the next slice."""
+NOTHING = -6.0
+"""Logit of a prior where it says nothing."""
+
+
+@dataclass(frozen=True)
+class RegionMix:
+    """How often each kind of prompt is drawn for the region decoder; relative weights."""
+
+    box: float = 0.36
+    extent: float = 0.12
+    box_points: float = 0.08
+    prior_box: float = 0.10
+    followed: float = 0.34
+
+    def draw(self, rng: np.random.Generator) -> str:
+        names = [f.name for f in fields(self)]
+        weights = np.array([getattr(self, n) for n in names], float)
+        return str(rng.choice(names, p=weights / weights.sum()))
+
+
+def window_around(box: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """A box and `margin` of its sides on each side; it may leave the frame."""
+    size = np.maximum(box[2:] - box[:2], 1.0)
+    centre = (box[:2] + box[2:]) / 2
+    return np.concatenate([centre - size * (0.5 + margin), centre + size * (0.5 + margin)])
+
+
+def reframed(
+    logits: NDArray[np.float32],
+    window: NDArray[np.float64],
+    into: NDArray[np.float64],
+    cells: int,
+) -> NDArray[np.float32]:
+    """Logits `(h, w)` over one window → `(cells, cells)` over another; nothing beyond the first."""
+    h, w = logits.shape
+    per_cell = (window[2:] - window[:2]) / (w, h)
+    x0, y0, x1, y1 = (into - np.tile(window[:2], 2)) / np.tile(per_cell, 2)
+    left, top, right, bottom = (max(0, math.ceil(v) + 1) for v in (-x0, -y0, x1 - w, y1 - h))
+    padded = np.pad(logits, ((top, bottom), (left, right)), constant_values=NOTHING)
+    box = (x0 + left, y0 + top, x1 + left, y1 + top)
+    shrinks = min(x1 - x0, y1 - y0) >= cells
+    filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    out = Image.fromarray(padded).resize((cells, cells), filter_, box=box)
+    return np.asarray(out).astype(np.float32)
+
+
+def followed_box(
+    rng: np.random.Generator, view: ObjectView, found: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What propagation asks next after a mask with these bounds, mostly inside a 3-D box."""
+    margin = max(view.scale, FOLLOW_MARGIN * float((found[2:] - found[:2]).max()))
+    box = found + margin * np.array([-1, -1, 1, 1])
+    if rng.random() < 0.7:
+        limit = extent_box(rng, view, 0.08)
+        inside = np.concatenate([np.maximum(box[:2], limit[:2]), np.minimum(box[2:], limit[2:])])
+        box = inside if (inside[2:] > inside[:2]).all() else limit
+    return legal_box(box, view.size)
+
+
+def draw_followed(
+    rng: np.random.Generator, view: ObjectView, margin: float, cells: int
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Box, and prior over its window, as an object is followed from one slice to the next.
+
+    The box goes by the mask before, so that the object may reach beyond it.
+    """
+    around = window_around(view.box, 0.6)
+    prior = perturbed_prior(rng, view.region(around, cells + cells // 2))
+    ys, xs = np.nonzero(prior > 0)
+    if ys.size < 4:
+        return view.box, reframed(prior, around, window_around(view.box, margin), cells)
+    cell = (around[2:] - around[:2]) / prior.shape[0]
+    bounds = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+    box = followed_box(rng, view, np.tile(around[:2], 2) + bounds * np.tile(cell, 2))
+    return box, reframed(prior, around, window_around(box, margin), cells)
 
 
 def draw_region(
@@ -245,21 +321,22 @@ def draw_region(
     mix: PromptMix,
     margin: float,
     cells: int,
+    region_mix: RegionMix,
 ) -> tuple[Prompt, NDArray[np.float64], NDArray[np.float32]]:
     """A prompt with a box for the region decoder, its window, and the coverage there."""
-    kind = str(rng.choice([k for k, _ in REGION_KINDS], p=[p for _, p in REGION_KINDS]))
-    if kind in ("box", "box_points") or (kind == "prior_box" and rng.random() < 0.4):
+    kind = region_mix.draw(rng)
+    prior = None
+    if kind == "followed":
+        box, prior = draw_followed(rng, view, margin, cells)
+    elif kind in ("box", "box_points") or (kind == "prior_box" and rng.random() < 0.4):
         box = jittered_box(rng, view.box, view.size, mix)
     else:
         box = extent_box(rng, view, 0.27 if kind == "extent" else 0.08)
     prompt = Prompt()
     prompt.add_box(box)
-    size = np.maximum(box[2:] - box[:2], 1.0)
-    centre = (box[:2] + box[2:]) / 2
-    window = np.concatenate([centre - size * (0.5 + margin), centre + size * (0.5 + margin)])
+    window = window_around(box, margin)
     soft = view.region(window, cells)
-    if kind == "prior_box":
-        prompt.prior = perturbed_prior(rng, soft)
+    prompt.prior = perturbed_prior(rng, soft) if kind == "prior_box" else prior
     for _ in range(int(rng.integers(1, slots - 1)) if kind == "box_points" and slots > 2 else 0):
         outside = view.outside_point(rng) if rng.random() < 0.5 else None
         if outside is None:

@@ -6,6 +6,8 @@ medium, in the windows a radiologist uses, at coarse resolution too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -36,6 +38,18 @@ UNENHANCED = {
     "pancreas": (38, 8), "bowel a": (30, 20), "bowel b": (28, 22), "bowel c": (30, 20),
     "heart": (42, 6),
 }  # fmt: skip
+
+
+WINDOWS = ((40, 400), (50, 350), (60, 250), (-20, 700), (100, 700), (-400, 1500), (250, 1300))
+"""Levels and widths, HU; the first three are those of the abdomen."""
+
+
+def in_window(hu: NDArray[Any], level: float, width: float) -> NDArray[np.uint8]:
+    """Hounsfield units → 0-255."""
+    shown: NDArray[np.uint8] = (np.clip((hu - (level - width / 2)) / width, 0, 1) * 255).astype(
+        np.uint8
+    )
+    return shown
 
 
 def organ(
@@ -236,16 +250,8 @@ def ct_section(rng: np.random.Generator, crescents: bool = False) -> Item:
     hu += smooth_noise(rng, shape, rng.uniform(1.0, 1.8)) * rng.uniform(3, 28)
     if flip:
         hu, labels = hu[:, ::-1], labels[:, ::-1]
-    level, window = [
-        (40, 400),
-        (50, 350),
-        (60, 250),
-        (-20, 700),
-        (100, 700),
-        (-400, 1500),
-        (250, 1300),
-    ][int(rng.choice(7, p=[0.38, 0.18, 0.12, 0.1, 0.1, 0.06, 0.06]))]
-    image = (np.clip((hu - (level - window / 2)) / window, 0, 1) * 255).astype(np.uint8)
+    level, window = WINDOWS[int(rng.choice(7, p=[0.38, 0.18, 0.12, 0.1, 0.1, 0.06, 0.06]))]
+    image = in_window(hu, level, window)
     numbered, table = number_objects(labels, instances=True)
     return Item("generated_ct", "", image, numbered, table, "medical", "synthetic")
 
