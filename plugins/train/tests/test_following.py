@@ -28,9 +28,6 @@ def test_a_prior_lies_in_the_new_window_where_it_lay_in_the_old() -> None:
     view = disc()
     old = window_around(view.box, 0.5)
     new = window_around(view.box + np.array([20, -8, 60, 30]), 0.1)
-        window_around(view.box, 0.5),
-        window_around(view.box + np.array([20, -8, 60, 30]), 0.1),
-    )
     soft = view.region(old, GRID)
     expected = view.region(new, GRID) > 0.5
     found = reframed((soft - 0.5) * 12, old, new, GRID) > 0
