@@ -1,10 +1,11 @@
 import numpy as np
 
 from samovar.chains import course
+from samovar.drift import fit
 from samovar.grid import Frame, Grid, Region
 from samovar.masks import Masks, PixelMask
 from samovar.prompts import Prompt
-from samovar.propagation import Propagation, fit
+from samovar.propagation import Propagation
 
 GRID = Grid((12, 40, 40), np.eye(4), Frame.lps())
 NOTHING = PixelMask.of(np.zeros((40, 40), dtype=bool))

@@ -22,21 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.chains import Chain, Course, box_slices, slice_index, slice_view
+from samovar.drift import Box, better, doubtful, grown, iou
 from samovar.grid import Grid
 from samovar.masks import Masks, PixelMask
 from samovar.plans import Step
 from samovar.prompts import Prompt, Prompts
 from samovar.slice_answers import SliceAnswer
-from samovar.suppression import box_iou, overlap
 
-Box = tuple[float, ...]
-
-MARGIN = 0.06
-"""Share of the previous mask's larger side by which its box grows for the next slice."""
-DOUBTFUL = 0.3
-"""A slice is asked again whose mask has a lower quality, shares less than this part of the smaller
-of it and the mask before, or is GROWN times as large as that."""
-GROWN = 3.0
 AGREED = 0.7
 """IoU of the answers with and without the prior below which an object has ended."""
 OUTGROWN = 2.0
@@ -170,7 +162,7 @@ class Propagation:
             before = self._before(id, step)
             if before is None or (masks.masks[i].empty and self._may_end(id, step)):
                 continue
-            if self._may_end(id, step) or _doubtful(before.unpack(), masks, i):
+            if self._may_end(id, step) or doubtful(before.unpack(), masks, i):
                 again.append(self._afresh(id, step, before))
         return Prompts(tuple(again))
 
@@ -183,11 +175,11 @@ class Propagation:
             other = None
             if before is not None and second is not None and id in rows:
                 other = second.masks[rows[id]]
-                taken, row = _better(before.unpack(), (masks, i), (second, rows[id]))
+                taken, row = better(before.unpack(), (masks, i), (second, rows[id]))
             mask, ended = taken.masks[row], False
             if self._may_end(id, step):
-                lost = before is not None and _doubtful(before.unpack(), taken, row)
-                differs = other is not None and _iou(masks.masks[i], other) < AGREED
+                lost = before is not None and doubtful(before.unpack(), taken, row)
+                differs = other is not None and iou(masks.masks[i], other) < AGREED
                 ended = mask.empty or lost or differs or self._unlike_its_key(id, step, mask)
             asked = self._asked.pop((id, step.position))
             sure = float(taken.quality[row]), float(taken.stability[row])
@@ -312,7 +304,7 @@ class Propagation:
         before, prompt = self._before(id, step), self._said(id, step)
         said = (prompt.box, prompt.points, prompt.labels, self._may_end(id, step))
         if before is not None:
-            box = _grown(before.region.start, before.region.stop, prompt.box)
+            box = grown(before.region.start, before.region.stop, prompt.box)
             prompt = replace(prompt, box=box, mask=before.low_res if self.uses_mask else None)
         digest = blake2b(repr(said).encode(), digest_size=16)
         digest.update(b"" if before is None else before.digest)
@@ -349,62 +341,11 @@ class Propagation:
         if len(regions) < 2:
             return None
         around = regions[0].union(regions[1])
-        return _grown(around.start, around.stop, None)
+        return grown(around.start, around.stop, None)
 
     def _afresh(self, id: int, step: Step, before: SliceAnswer) -> Prompt:
         """The same slice without its prior, within the box that is surest there."""
         prompt = self._said(id, step)
         if prompt.box is None:
-            prompt = replace(prompt, box=_grown(before.region.start, before.region.stop, None))
+            prompt = replace(prompt, box=grown(before.region.start, before.region.stop, None))
         return prompt
-
-
-def fit(mask: PixelMask, box: Box) -> float:
-    """IoU of a mask's bounding box with a box."""
-    if mask.empty:
-        return 0.0
-    own = (*mask.region.start[::-1], *mask.region.stop[::-1])
-    return float(box_iou(np.array([own, box]))[0, 1])
-
-
-def _grown(start: tuple[float, ...], stop: tuple[float, ...], limit: Box | None) -> Box:
-    """Bounds in rows and columns → a box with a margin, inside ``limit``."""
-    (y0, x0), (y1, x1) = start, stop
-    margin = max(1.0, MARGIN * max(y1 - y0, x1 - x0))
-    box = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
-    if limit is None:
-        return box
-    low = tuple(max(a, b) for a, b in zip(box[:2], limit[:2], strict=True))
-    high = tuple(min(a, b) for a, b in zip(box[2:], limit[2:], strict=True))
-    if any(b <= a for a, b in zip(low, high, strict=True)):
-        return limit
-    return low[0], low[1], high[0], high[1]
-
-
-def _iou(a: PixelMask, b: PixelMask) -> float:
-    if a.empty or b.empty:
-        return 0.0
-    both, union = overlap(a, b)
-    return both / max(1, union)
-
-
-def _doubtful(before: PixelMask, masks: Masks, row: int) -> bool:
-    """Whether a mask is hardly the next cross-section of the object that was there before."""
-    mask = masks.masks[row]
-    if mask.empty or masks.quality[row] < DOUBTFUL:
-        return True
-    areas = np.count_nonzero(before.inside), np.count_nonzero(mask.inside)
-    both, _ = overlap(before, mask)
-    return bool(both < DOUBTFUL * min(areas) or areas[1] > GROWN * areas[0] + 50)
-
-
-def _better(
-    before: PixelMask, first: tuple[Masks, int], second: tuple[Masks, int]
-) -> tuple[Masks, int]:
-    """The first answer if it goes on; the second if that does; of two that jump the surer."""
-    if not _doubtful(before, *first):
-        return first
-    if not _doubtful(before, *second):
-        return second
-    sure = [float(m.quality[i] * m.stability[i]) for m, i in (first, second)]
-    return second if sure[1] > sure[0] and not second[0].masks[second[1]].empty else first

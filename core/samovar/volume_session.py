@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from samovar.answers import check_answer, check_kinds
 from samovar.cache import EmbeddingCache
 from samovar.chains import Following, box_slices, course, slice_view
+from samovar.drift import fit
 from samovar.embedding import Embedding
 from samovar.errors import PromptError, UsageError
 from samovar.job import Job
@@ -30,7 +31,7 @@ from samovar.masks import Masks, PixelMask
 from samovar.objects import SegmentedObject
 from samovar.plans import Step
 from samovar.prompts import Prompt, Prompts, describe
-from samovar.propagation import Propagation, fit
+from samovar.propagation import Propagation
 
 
 class VolumeSession:
