@@ -6,11 +6,6 @@ against its size and SHA-256 before anything runs, and what is not understood is
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,17 +18,22 @@ from samovar.bundle_files import (
     BundleFile,
     bundle_file,
     check_file,
+    files_hash,
     read_document,
     safe_name,
     sha256_of,
+    stated_files,
+    write_folder,
 )
 from samovar.bundle_precisions import Gate, PrecisionGraphs, parse_precisions
-from samovar.errors import BundleError, OutputError
+from samovar.errors import BundleError
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.roi import RoiRule
 from samovar.selection import Selection
 
 SCHEMA = 1
+SEGMENTER = "segmenter"
+"""``kind`` of the other sort of bundle (:mod:`samovar.segmenter_bundle`)."""
 ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder", "decoder_roi")
 
 __all__ = ["FILE_NAME", "SCHEMA", "Bundle", "BundleFile", "safe_name", "sha256_of"]
@@ -105,6 +105,11 @@ class Bundle:
         cls, document: Mapping[str, Any], folder: Path = Path(), source: str = FILE_NAME
     ) -> Bundle:
         """From the parsed ``bundle.json``; ``source`` is named in errors (BundleError)."""
+        if document.get("kind") == SEGMENTER:
+            raise BundleError(
+                f"{source}: this is the bundle of a segmenter, a whole model in one, not of an "
+                "encoder and a decoder: `samovar segment --model` runs it"
+            )
         schema = document.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise BundleError(
@@ -171,8 +176,7 @@ class Bundle:
         Graphs of other precisions do not count: adding them to a bundle leaves its hash alone.
         """
         others = self._graphs_of_others()
-        lines = (f"{n} {f.sha256}\n" for n, f in sorted(self.files.items()) if n not in others)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return files_hash({n: f for n, f in self.files.items() if n not in others})
 
     @property
     def classic(self) -> bool:
@@ -244,32 +248,12 @@ class Bundle:
         Raises:
             OutputError: the folder is there already, or cannot be written.
         """
-        target = Path(folder)
-        if target.is_file() or (target.is_dir() and any(target.iterdir())):
-            raise OutputError(f"{target}: already there: choose another folder, or remove it first")
-        if not target.absolute().parent.is_dir():
-            raise OutputError(f"{target}: its parent folder does not exist: create it first")
-        try:
-            with tempfile.TemporaryDirectory(
-                dir=target.absolute().parent, prefix=f".{target.name}."
-            ) as scratch:
-                staged = Path(scratch) / "bundle"
-                _write(self, staged, sources)
-                if target.is_dir():
-                    target.rmdir()
-                os.replace(staged, target)  # noqa: PTH105 - the same on every system
-        except OSError as error:
-            raise OutputError(
-                f"{target}: cannot be written ({error.strerror}): choose another folder"
-            ) from error
-        return type(self).load(target)
+        write_folder(folder, self.document(), sources)
+        return type(self).load(folder)
 
 
 def _parse(fields: Fields, folder: Path) -> Bundle:
-    files = {
-        safe_name(name): BundleFile(entry.sha256("sha256"), entry.integer("bytes"))
-        for name, entry in fields.objects("files").items()
-    }
+    files = stated_files(fields)
     roles = {role: safe_name(name) for role, name in fields.texts("roles").items()}
     _check_roles(roles, files, roi="roi" in fields.document)
     encode_size = fields.pair("encode_size")
@@ -329,17 +313,3 @@ def _check_roles(roles: Mapping[str, str], files: Mapping[str, BundleFile], *, r
     for role, name in roles.items():
         if name not in files:
             raise ValueError(f'role {role!r} names {name!r}, which "files" does not list')
-
-
-def _write(bundle: Bundle, folder: Path, sources: Mapping[str, str | Path]) -> None:
-    folder.mkdir()
-    files = {}
-    for name, source in sources.items():
-        path = folder / safe_name(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, path)
-        files[safe_name(name)] = BundleFile(sha256_of(path), path.stat().st_size)
-    text = json.dumps({**bundle.document(), "files": {
-        name: {"sha256": f.sha256, "bytes": f.bytes} for name, f in files.items()
-    }}, indent=2, ensure_ascii=False)  # fmt: skip
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8", newline="\n")

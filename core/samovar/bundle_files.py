@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from samovar.errors import BundleError
+from samovar.bundle_fields import Fields
+from samovar.errors import BundleError, OutputError
 from samovar.graphs import external_files
 
 FILE_NAME = "bundle.json"
@@ -60,6 +64,65 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BundleError(f"{path}: not a bundle's record: a JSON object is expected")
     return document
+
+
+def stated_files(fields: Fields) -> dict[str, BundleFile]:
+    """What ``files`` of a ``bundle.json`` says. Raises ValueError naming the field."""
+    return {
+        safe_name(name): BundleFile(entry.sha256("sha256"), entry.integer("bytes"))
+        for name, entry in fields.objects("files").items()
+    }
+
+
+def files_hash(files: Mapping[str, BundleFile]) -> str:
+    """SHA-256 over names and hashes: changes when any file does."""
+    lines = (f"{name} {file.sha256}\n" for name, file in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def write_folder(
+    folder: str | Path, document: Mapping[str, Any], sources: Mapping[str, str | Path]
+) -> None:
+    """Write a bundle into a new folder, whole or not at all.
+
+    Args:
+        folder: must not exist, or be empty.
+        document: of its ``bundle.json``; ``files`` is replaced.
+        sources: file name in the bundle → where its contents are now.
+
+    Raises:
+        OutputError: the folder is there already, or cannot be written.
+    """
+    target = Path(folder)
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise OutputError(f"{target}: already there: choose another folder, or remove it first")
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"{target}: its parent folder does not exist: create it first")
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=target.absolute().parent, prefix=f".{target.name}."
+        ) as scratch:
+            staged = Path(scratch) / "bundle"
+            _fill(staged, document, sources)
+            if target.is_dir():
+                target.rmdir()
+            os.replace(staged, target)  # noqa: PTH105 - the same on every system
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot be written ({error.strerror}): choose another folder"
+        ) from error
+
+
+def _fill(folder: Path, document: Mapping[str, Any], sources: Mapping[str, str | Path]) -> None:
+    folder.mkdir()
+    files = {}
+    for name, source in sources.items():
+        path = folder / safe_name(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, path)
+        files[safe_name(name)] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    text = json.dumps({**document, "files": files}, indent=2, ensure_ascii=False)
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def check_file(folder: Path, name: str, stated: BundleFile, files: Collection[str]) -> None:
