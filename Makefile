@@ -14,7 +14,7 @@ EVERYTHING := -e ".[dev]" -e "plugins/laptop[openvino]" -e plugins/medical -e pl
 	-e plugins/selfprompt -e "datasets[fetch]" -e "plugins/train[data]" -e "plugins/encoders[torch]"
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml) datasets/pyproject.toml constraints/cpu.txt
 
-.PHONY: demo install test test-all lint bench bench-family card parity docs clean
+.PHONY: demo install test test-all lint bench bench-family card following parity docs clean
 
 demo: $(VENV)/.segment
 	$(PY) -m samovar_datasets demo -o $(OUT)
@@ -48,6 +48,10 @@ bench-family: $(VENV)/.everything
 
 card: $(VENV)/.everything
 	$(PY) -m samovar.evaluation.card
+
+# needs the shared sample data; minutes
+following: $(VENV)/.everything
+	$(PY) -m samovar.evaluation.following --guide docs/how-to/volumes.md
 
 parity: $(VENV)/.everything
 	$(PY) -m pytest plugins/encoders -m "not weights" -k "parity or bundles"
