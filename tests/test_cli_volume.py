@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -136,6 +137,43 @@ def test_an_interrupt_keeps_finished_objects_under_another_name(
     assert ran.code == 130
     assert "nothing was written" in ran.err
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["v.nii.gz"]
+
+
+@pytest.mark.parametrize(("times", "whole"), [(1, 2), (2, 1)])
+def test_an_interrupt_while_outputs_are_written_keeps_the_finished_ones(
+    model, volume, samovar, tmp_path, monkeypatch, times, whole
+):
+    """Every object is there by then: the first Ctrl-C finishes the file, the second drops it."""
+    from samovar_medical.nrrd import NrrdLabels
+
+    original = NrrdLabels.write
+
+    def interrupted(self, objects, path, image, **options):
+        path.write_bytes(b"NRRD0004 half")
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        original(self, objects, path, image, **options)
+
+    monkeypatch.setattr(NrrdLabels, "write", interrupted)
+    out = tmp_path / "out"
+    out.mkdir()
+    files = ("o.nii.gz", "o.nrrd", "o.mha", "o.csv", "o.html")
+    ran = samovar(
+        "segment", volume, "--modality", "gray", "--window", "L127.5W255", "--box", FIRST,
+        "--box", SECOND, *(a for f in files for a in ("-o", out / f)),
+        "--preview", out / "o.png", "--manifest", out / "o.json",
+    )  # fmt: skip
+    assert ran.code == 130, ran.err
+    assert sorted(p.name for p in out.iterdir()) == sorted([*files[:whole], "o.json"])
+    kept, left = ran.err.split("not written: ")
+    assert all(f in kept for f in files[:whole])
+    assert all(f in left for f in (*files[whole:], "o.png"))
+    assert "Traceback" not in ran.err
+    record = json.loads((out / "o.json").read_text("utf-8"))
+    assert record["outputs"] == list(files[:whole])
+    assert record["cancelled"] is True
+    for name in files[:whole]:
+        assert np.array_equal(read(out / name) > 0, balls() > 0)
 
 
 def test_an_interrupt_keeps_what_a_generator_found_in_finished_slices(

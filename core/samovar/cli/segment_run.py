@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from samovar.objects import Objects
 from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
-from samovar.staging import Staged, all_or_nothing, stage
+from samovar.staging import Turn, in_turn, stage
 
 if TYPE_CHECKING:
     from samovar.cli.segment_tiles import Done
@@ -105,14 +106,13 @@ def _kept(
     """What was finished goes to outputs called ``.partial``; returns what to tell the user."""
     if not len(objects) or not outputs.objects:
         return Cancelled("cancelled: no object was finished, nothing was written")
-    files: list[Path] = []
-    with all_or_nothing() as staged:
+    with in_turn() as turn:
         for path, spec in outputs.objects:
             suffix = written_suffix(path, spec)
             stem = path.name[: len(path.name) - len(suffix)]
-            files.append(path.with_name(f"{stem}.partial{suffix}"))
-            staged.append(stage_objects(objects, files[-1], spec, image, **options))
-    names = ", ".join(str(f) for f in files)
+            target = path.with_name(f"{stem}.partial{suffix}")
+            turn.write(target, partial(stage_objects, objects, target, spec, image, **options))
+    names = ", ".join(str(f) for f in turn.finished)
     if prompts is None:
         kept = f"{len(objects)} objects of the finished slices are in {names}"
         return Cancelled(f"cancelled: {kept}; at the last slice some may be cut")
@@ -190,9 +190,9 @@ def _run_tiles(
                 keep=keep, shown=SHOWN,
             )
         )  # fmt: skip
-        with all_or_nothing() as staged:
-            staged.extend(done.staged)
-            _stage_others(done.objects, image, outputs, files, staged)
+        with in_turn() as turn:
+            turn.staged.extend(done.staged)
+            _write_others(done.objects, image, outputs, files, turn)
     return done
 
 
@@ -202,36 +202,41 @@ def _say_left(request: Request, left: int) -> None:
 
 
 def _write(request: Request, objects: Objects, image: Image, outputs: Outputs) -> list[Path]:
-    """Write all outputs or none; the files of objects, as they are called in the end."""
+    """Write all outputs or none; the files of objects, as they are called in the end.
+
+    Raises:
+        Cancelled: what was finished by then is there.
+    """
     options = given_options(request)
     files: list[Path] = []
-    with all_or_nothing() as staged:
+    with in_turn() as turn:
         for path, spec in outputs.objects:
             jobs = [(path, objects)]
             if request.split_labels:
                 jobs = one_file_each(objects, path, written_suffix(path, spec))
             for target, part in jobs:
-                staged.append(stage_objects(part, target, spec, image, **options))
+                turn.write(target, partial(stage_objects, part, target, spec, image, **options))
                 files.append(target)
-        _stage_others(objects, image, outputs, files, staged)
+        _write_others(objects, image, outputs, files, turn)
     return files
 
 
-def _stage_others(
-    objects: Objects, image: Image, outputs: Outputs, files: Sequence[Path], staged: list[Staged]
+def _write_others(
+    objects: Objects, image: Image, outputs: Outputs, files: Sequence[Path], turn: Turn
 ) -> None:
-    """Preview and manifest, under temporary names."""
+    """Preview and manifest."""
     if outputs.preview is not None:
         from samovar.preview import save_preview
 
         def draw(temporary: Path) -> None:
             save_preview(objects, temporary, image)
 
-        staged.append(stage(outputs.preview, "the preview", draw))
+        turn.write(outputs.preview, partial(stage, outputs.preview, "the preview", draw))
     if outputs.manifest is not None:
         record = {
             **objects.provenance,
-            "outputs": [p.name for p in files],
+            **({"cancelled": True} if turn.left else {}),
+            "outputs": [p.name for p in files if p in turn.finished],
             "objects": objects.table(),
         }
         text = to_json(record)
@@ -239,7 +244,8 @@ def _stage_others(
         def write(temporary: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
-        staged.append(stage(outputs.manifest, "the manifest", write))
+        make = partial(stage, outputs.manifest, "the manifest", write)
+        turn.write(outputs.manifest, make, about_them=True)
 
 
 def _report(

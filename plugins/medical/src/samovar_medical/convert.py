@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from samovar.image import Image
 from samovar.labels import objects_from_labels, one_file_each
 from samovar.objects import Objects, SegmentedObject
 from samovar.reporting import print_json, print_line
-from samovar.staging import all_or_nothing
+from samovar.staging import in_turn
 from samovar_medical.label_origin import recorded_origin, stated_origin
 from samovar_medical.same_voxels import same_voxels
 from samovar_medical.volume import warn
@@ -57,6 +58,7 @@ def convert(
 
     Raises:
         InputError, OutputError, UsageError: in one line; nothing was written.
+        Cancelled: the outputs that were finished are there.
     """
     if not output:
         raise UsageError("nothing would be written: add -o OUT")
@@ -79,13 +81,14 @@ def convert(
         if not (objects.provenance.keys() & {"algorithm", "model"}):
             _say_unknown(labels, [spec.name for _, spec in jobs])
         written = []
-        with all_or_nothing() as staged:
+        with in_turn() as turn:
             for path, spec in jobs:
                 parts = [(path, objects)]
                 if split_labels:
                     parts = one_file_each(objects, path, written_suffix(path, spec))
                 for target, part in parts:
-                    staged.append(stage_objects(part, target, spec, image, **options))
+                    make = partial(stage_objects, part, target, spec, image, **options)
+                    turn.write(target, make)
                     written.append(target)
     _report(objects, written, as_json=json)
     return 0
