@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from samovar_train.data.catalogue import PairSet, pair_sets
 from samovar_train.data.sources import read_pair
 from samovar_train.model.region import GRID, window_of
-from samovar_train.model.tiny import FRAME, Tiny, normalise
+from samovar_train.model.tiny import Tiny, normalise
 
 Array = NDArray[Any]
 TAPS = ("image_embeddings", "features_s8", "features_s4")
@@ -30,6 +30,7 @@ class Model(Protocol):
     """Encodes a prepared picture and decodes N prompts; numpy in and out."""
 
     threshold: float  # logits above it are mask
+    side: int  # of the square that a picture is put into
 
     def encode(self, image: Array) -> tuple[Array, ...]: ...
 
@@ -44,7 +45,7 @@ class TorchModel:
     """A `Tiny` in evaluation mode (a copy: the original keeps training)."""
 
     def __init__(self, model: Tiny, threshold: float = 0.0):
-        self.threshold = threshold
+        self.threshold, self.side = threshold, model.choice.frame
         self.model = copy.deepcopy(model).eval()
 
     @torch.no_grad()
@@ -73,7 +74,8 @@ class OnnxModel:
     def __init__(self, folder: Path, threads: int = 2):
         import onnxruntime as ort
 
-        self.threshold = json.loads((folder / "bundle.json").read_text())["mask_threshold"]
+        record = json.loads((folder / "bundle.json").read_text())
+        self.threshold, self.side = record["mask_threshold"], record["encode_size"][0]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         self.encoder, self.prompt, self.decoder, self.region = (
@@ -104,9 +106,10 @@ class OnnxModel:
 
 
 class Picture:
-    """One picture, encoded at `side` px; prompts and masks are in its own pixels."""
+    """One picture, encoded at `side` px or the model's own; prompts and masks in its own pixels."""
 
-    def __init__(self, model: Model, image: Array, side: int = FRAME):
+    def __init__(self, model: Model, image: Array, side: int | None = None):
+        side = side or model.side
         self.model, self.side = model, side
         rgb = np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
         self.height, self.width = rgb.shape[:2]

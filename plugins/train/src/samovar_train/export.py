@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from samovar_train.model.choice import Choice
 from samovar_train.model.encoder import ConvBN, count_macs
 from samovar_train.model.region import GRID, MARGIN, window_of
+from samovar_train.model.repvit import Branches
 from samovar_train.model.tiny import FRAME, MEAN, STD, Tiny
 
 OPSET = 20
@@ -64,26 +66,29 @@ class ExportError(RuntimeError):
 
 
 def fold(model: Tiny) -> Tiny:
-    """A copy in evaluation mode whose BatchNorms are folded into their convolutions."""
+    """A copy in evaluation mode: BatchNorms and branches folded into their convolutions."""
     folded = copy.deepcopy(model).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in folded.modules():
         if isinstance(module, ConvBN):
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)  # type: ignore[arg-type]
             del module.bn
+    branched = [name for name, module in folded.named_modules() if isinstance(module, Branches)]
+    for name in branched:
+        folded.set_submodule(name, folded.get_submodule(name).folded())  # type: ignore[operator]
     return folded
 
 
-def sample_prompts(n: int, p: int, seed: int = 0) -> dict[str, Tensor]:
+def sample_prompts(n: int, p: int, seed: int = 0, frame: int = FRAME) -> dict[str, Tensor]:
     """N boxes with p - 2 further points and a prior on every second one."""
     g = torch.Generator().manual_seed(seed)
-    coords = torch.rand(n, p, 2, generator=g) * FRAME
+    coords = torch.rand(n, p, 2, generator=g) * frame
     coords[:, :2] = coords[:, :2].sort(dim=1).values
     labels = torch.randint(-1, 2, (n, p), generator=g).float()
     labels[:, 0], labels[:, 1] = 2, 3
     return {
         "point_coords": coords,
         "point_labels": labels,
-        "mask_input": torch.randn(n, 1, FRAME // 4, FRAME // 4, generator=g) * 4,
+        "mask_input": torch.randn(n, 1, frame // 4, frame // 4, generator=g) * 4,
         "has_mask_input": (torch.arange(n) % 2).float()[:, None],
     }
 
@@ -91,13 +96,14 @@ def sample_prompts(n: int, p: int, seed: int = 0) -> dict[str, Tensor]:
 def example_inputs(model: Tiny, role: str, n: int, p: int, seed: int = 0) -> tuple[Tensor, ...]:
     """Inputs of one graph, made by the graphs before it."""
     g = torch.Generator().manual_seed(seed)
+    frame = model.choice.frame
     if role == "encoder":
-        return (torch.randn(n, 3, FRAME, FRAME, generator=g),)
-    prompts = tuple(sample_prompts(n, p, seed).values())
+        return (torch.randn(n, 3, frame, frame, generator=g),)
+    prompts = tuple(sample_prompts(n, p, seed, frame).values())
     if role == "prompt_encoder":
         return prompts
     with torch.no_grad():
-        taps = model.encoder(torch.randn(1, 3, FRAME, FRAME, generator=g))
+        taps = model.encoder(torch.randn(1, 3, frame, frame, generator=g))
         if role == "mask_decoder":
             return (*taps, *model.prompt_encoder(*prompts))
         coords, labels, mask, given = prompts
@@ -170,16 +176,18 @@ def digest(path: Path) -> dict[str, Any]:
 def describe(model: Tiny, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
     """The `bundle.json` of graphs in a folder; `card` adds or replaces keys."""
     files = {f"{role}.onnx": digest(folder / f"{role}.onnx") for role in INPUTS}
-    embedding, s8, s4 = model.encoder(torch.zeros(1, 3, FRAME, FRAME))
-    macs = count_macs(model.encoder, torch.zeros(1, 3, FRAME, FRAME))
+    frame = model.choice.frame
+    blank = torch.zeros(1, 3, frame, frame)
+    embedding, s8, s4 = model.encoder(blank)
+    macs = count_macs(model.encoder, blank)
     return {
         "schema": 1,
         "name": "tiny",
         "version": "0.1.0",
         "roles": {role: f"{role}.onnx" for role in INPUTS},
         "files": files,
-        "encode_size": [FRAME, FRAME],
-        "prompt_frame": [FRAME, FRAME],
+        "encode_size": [frame, frame],
+        "prompt_frame": [frame, frame],
         "prompt_coordinates": "continuous",
         "resize": {
             "policy": "pad",
@@ -191,7 +199,7 @@ def describe(model: Tiny, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
         "channel_order": "RGB",
         "embedding": {"name": "image_embeddings", "shape": list(embedding.shape[1:])},
         "taps": {"features_s8": list(s8.shape[1:]), "features_s4": list(s4.shape[1:])},
-        "mask_size": [FRAME // 4, FRAME // 4],
+        "mask_size": [frame // 4, frame // 4],
         "mask_selection": {"box": "first", "point": "best-quality"},
         "prompts": {"kinds": ["box", "point", "negative-point", "mask"], "max_points": None},
         "mask_threshold": 0.0,
@@ -233,7 +241,7 @@ def load_checkpoint(path: str | Path) -> tuple[Tiny, dict[str, Any]]:
     A checkpoint of before there was a region decoder leaves that one untrained.
     """
     state = torch.load(path, weights_only=True)
-    model = Tiny()
+    model = Tiny(Choice(**state.pop("choice", {})))
     weights = state.pop("ema")
     older = not any(key.startswith("decoder_roi.") for key in weights)
     model.load_state_dict(weights, strict=not older)

@@ -16,14 +16,18 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from samovar.errors import InputError
 from samovar_train.course import Log, save_checkpoint
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
+from samovar_train.model.choice import Choice
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
 from samovar_train.step import hold_still, training_step
@@ -137,6 +141,16 @@ def start_from(model: Tiny, checkpoint: Path) -> None:
     model.load_state_dict(state, strict=False)
 
 
+def check_choice(checkpoint: Path, state: dict[str, Any], recipe: Recipe) -> None:
+    """Raises InputError where a run's checkpoint is of another encoder than its recipe's."""
+    was = Choice(**state.get("choice", {}))
+    if was != recipe.model:
+        raise InputError(
+            f"{checkpoint} is of the encoder {was}, the recipe asks for {recipe.model}: "
+            "give the recipe another run, or start anew with --fresh"
+        )
+
+
 def agreed_minutes(minutes: float) -> float:
     """The clock of rank 0, in every process."""
     if not torch.distributed.is_initialized():
@@ -147,9 +161,17 @@ def agreed_minutes(minutes: float) -> float:
 
 
 def train(
-    recipe: Recipe, resume: bool = True, validate: bool = True, workers: int = 1, rank: int = 0
+    recipe: Recipe,
+    resume: bool = True,
+    validate: bool = True,
+    workers: int = 1,
+    rank: int = 0,
+    until: int | None = None,
 ) -> Path:
-    """What `run` does in one process; only rank 0 averages weights, logs, validates and saves."""
+    """What `run` does in one process; only rank 0 averages weights, logs, validates and saves.
+
+    With `until` it stops before that step, to be gone on from.
+    """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     parent = os.getppid()
@@ -166,7 +188,7 @@ def train(
         recipe.regions,
         recipe.region_mix,
     )
-    model = Tiny().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Tiny(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:
         start_from(model, recipe.init)
     hold_still(model, recipe.parts)
@@ -176,6 +198,7 @@ def train(
     step, minutes = 0, 0.0
     if resume and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
+        check_choice(checkpoint, state, recipe)
         model.load_state_dict(state["model"])
         twin.load_state_dict(state["ema"])
         optimiser.load_state_dict(state["optimiser"])
@@ -217,10 +240,12 @@ def train(
                 "rng": torch.get_rng_state(),
                 "name": recipe.name,
                 "seed": recipe.seed,
+                "choice": asdict(recipe.model),
             },
         )
 
-    for batch in batches_from(dataset, step, recipe.steps, workers):
+    last = recipe.steps if until is None else min(until, recipe.steps)
+    for batch in batches_from(dataset, step, last, workers):
         if recipe.minutes is not None:
             minutes = agreed_minutes(before + (time.monotonic() - started) / 60)
             if minutes >= recipe.minutes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samovar_train.data.sampling import PromptMix, RegionMix
+from samovar_train.model.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Recipe:
     - `prompt_mix`, `region_mix`: what the mask decoder and the region decoder are prompted with
     - `parts`: which of encoder, prompt_encoder, mask_decoder, decoder_roi learn (default: all);
       the others stay as `init` left them
+    - `model`: the encoder (`encoder`, `activation`, `frame`); by default the bundled model's
     - `scenes`: how many generated scenes of each kind the pack holds
     """
 
@@ -54,6 +56,7 @@ class Recipe:
     prompt_mix: PromptMix = field(default_factory=PromptMix)
     region_mix: RegionMix = field(default_factory=RegionMix)
     parts: tuple[str, ...] = ()
+    model: Choice = field(default_factory=Choice)
 
     def sizes_in_steps(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         return tuple((int(share * self.steps), sides) for share, sides in self.sizes)
@@ -85,4 +88,8 @@ def load_recipe(path: str | Path) -> Recipe:
     raw["prompt_mix"] = PromptMix(**raw.get("prompt_mix", {}))
     raw["region_mix"] = RegionMix(**raw.get("region_mix", {}))
     raw["parts"] = tuple(raw.get("parts", ()))
+    try:
+        raw["model"] = Choice(**raw.get("model", {}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: model: {error}") from error
     return Recipe(**raw)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from samovar_train.model.choice import Choice
 from samovar_train.model.decoder import MaskDecoder
-from samovar_train.model.encoder import Encoder
 from samovar_train.model.prompt import PromptEncoder
 from samovar_train.model.region import RegionDecoder
 
@@ -16,12 +16,16 @@ STD = (58.395, 57.12, 57.375)
 
 
 class Tiny(nn.Module):
-    """Encoder, prompt encoder, mask decoder and region decoder; no state between calls."""
+    """Encoder, prompt encoder, mask decoder and region decoder; no state between calls.
 
-    def __init__(self) -> None:
+    `choice` is the encoder's; by default the bundled model's.
+    """
+
+    def __init__(self, choice: Choice | None = None) -> None:
         super().__init__()
-        self.encoder = Encoder()
-        self.prompt_encoder = PromptEncoder(frame=FRAME)
+        self.choice = choice or Choice(frame=FRAME)
+        self.encoder = self.choice.build()
+        self.prompt_encoder = PromptEncoder(frame=self.choice.frame)
         self.mask_decoder = MaskDecoder(self.prompt_encoder.position)
         self.decoder_roi = RegionDecoder()
 
