@@ -135,6 +135,26 @@ OTHER_READERS = {
 """By suffix: a reader that is not the library which wrote the file."""
 
 
+def scene(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
+    """Labels (z, y, x): a lopsided block (1), one voxel (2), one voxel in the corner (3)."""
+    labels = np.zeros(shape, dtype=dtype)
+    labels[1:4, 2:6, 3:5] = 1
+    labels[1, 2, 4:8] = 1
+    labels[4, 1, 7] = 2
+    labels[-1, -1, -1] = 3
+    return labels
+
+
+def centroid(labels: np.ndarray, affine: np.ndarray, value: int = 1) -> np.ndarray:
+    """Of the voxels of one label (z, y, x), by an affine of x, y, z, in its millimetres."""
+    return affine[:3, :3] @ np.argwhere(labels == value).mean(axis=0)[::-1] + affine[:3, 3]
+
+
+def centroids(labels: np.ndarray, affine: np.ndarray) -> dict[int, np.ndarray]:
+    """Of the three labels of the scene."""
+    return {value: centroid(labels, affine, value) for value in (1, 2, 3)}
+
+
 def objects_of(grid: Grid, labels: np.ndarray, names=None) -> Objects:
     """Objects out of a label array (z, y, x)."""
     items = tuple(

@@ -16,40 +16,23 @@ from samovar.formats import open_image, write_objects
 SUFFIXES = (".nii.gz", ".nrrd", ".mha")
 
 
-def scene(shape):
-    """Labels (z, y, x): a lopsided block (1), one voxel (2), one voxel in the corner (3)."""
-    labels = np.zeros(shape, dtype=np.int16)
-    labels[1:4, 2:6, 3:5] = 1
-    labels[1, 2, 4:8] = 1
-    labels[4, 1, 7] = 2
-    labels[-1, -1, -1] = 3
-    return labels
-
-
-def centroids(labels, affine):
-    return {
-        v: affine[:3, :3] @ np.argwhere(labels == v).mean(axis=0)[::-1] + affine[:3, 3]
-        for v in (1, 2, 3)
-    }
-
-
 @pytest.mark.parametrize("oblique", [False, True])
 @pytest.mark.parametrize("turn", range(48))
 def test_48_orientations(geometry, tmp_path, turn, oblique):
-    base, labels = geometry.reference_affine(oblique), scene(geometry.SHAPE)
-    truth = centroids(labels, base)
+    base, labels = geometry.reference_affine(oblique), geometry.scene(geometry.SHAPE, np.int16)
+    truth = geometry.centroids(labels, base)
     stored, affine = geometry.reoriented(labels, base, *geometry.ORIENTATIONS[turn])
     folder = save(make_series(stored, affine, modality="MR"), tmp_path / "series")
     with open_image(folder) as image:
         seen = image.read()[0]
-        own = centroids(seen, image.grid.affine)
+        own = geometry.centroids(seen, image.grid.affine)
         # the stack runs along the normal, so that the grid is right-handed whatever was stored
         assert np.linalg.det(image.grid.affine[:3, :3]) > 0
         assert sorted(image.grid.spacing) == pytest.approx(sorted(geometry.SPACING), rel=1e-6)
         out = tmp_path / f"labels{SUFFIXES[turn % 3]}"
         write_objects(geometry.objects_of(image.grid, seen), out, image)
     found, where = geometry.OTHER_READERS[SUFFIXES[turn % 3]](out)
-    written = centroids(found, where)
+    written = geometry.centroids(found, where)
     for value, place in truth.items():
         assert np.abs(own[value] - place).max() < 1e-6
         assert np.abs(written[value] - place).max() < 1e-3 * geometry.SPACING.min()
@@ -57,22 +40,25 @@ def test_48_orientations(geometry, tmp_path, turn, oblique):
 
 @pytest.mark.parametrize("turn", range(0, 48, 7))
 def test_enhanced_objects_too(geometry, tmp_path, turn):
-    base, labels = geometry.reference_affine(), scene(geometry.SHAPE)
+    base, labels = geometry.reference_affine(), geometry.scene(geometry.SHAPE, np.int16)
     stored, affine = geometry.reoriented(labels, base, *geometry.ORIENTATIONS[turn])
     header = make_enhanced(stored, affine)
     for group in header.PerFrameFunctionalGroupsSequence:
         group.PixelValueTransformationSequence[0].RescaleIntercept = 0
     header.save_as(tmp_path / "many.dcm", enforce_file_format=True)
     with open_image(tmp_path / "many.dcm") as image:
-        own = centroids(image.read()[0], image.grid.affine)
-    for value, place in centroids(labels, base).items():
+        own = geometry.centroids(image.read()[0], image.grid.affine)
+    for value, place in geometry.centroids(labels, base).items():
         assert np.abs(own[value] - place).max() < 1e-6
 
 
 @pytest.mark.parametrize("turn", range(0, 48, 5))
 def test_as_the_nifti_of_the_same_voxels(geometry, tmp_path, turn):
     """A box in millimetres is the same box, whichever file the study came as."""
-    base, labels = geometry.reference_affine(oblique=False), scene(geometry.SHAPE)
+    base, labels = (
+        geometry.reference_affine(oblique=False),
+        geometry.scene(geometry.SHAPE, np.int16),
+    )
     stored, affine = geometry.reoriented(labels, base, *geometry.ORIENTATIONS[turn])
     folder = save(make_series(stored, affine, modality="MR"), tmp_path / "series")
     nifti = geometry.write_volume(tmp_path / "same.nii.gz", labels, base)

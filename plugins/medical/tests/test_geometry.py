@@ -12,26 +12,11 @@ from samovar.formats import open_image, read_prompts, write_objects
 SUFFIXES = (".nii.gz", ".nrrd", ".mha")
 
 
-def scene(shape):
-    """Labels (z, y, x): a lopsided block (1), one voxel (2), one voxel in the corner (3)."""
-    labels = np.zeros(shape, dtype=np.uint8)
-    labels[1:4, 2:6, 3:5] = 1
-    labels[1, 2, 4:8] = 1
-    labels[4, 1, 7] = 2
-    labels[-1, -1, -1] = 3
-    return labels
-
-
-def centroid(labels, affine, value):
-    index = np.argwhere(labels == value).mean(axis=0)[::-1]
-    return affine[:3, :3] @ index + affine[:3, 3]
-
-
 @pytest.mark.parametrize("written", SUFFIXES)
 @pytest.mark.parametrize("opened", SUFFIXES)
 def test_48_orientations(geometry, tmp_path, opened, written):
-    base, labels = geometry.reference_affine(), scene(geometry.SHAPE)
-    truth = {v: centroid(labels, base, v) for v in (1, 2, 3)}
+    base, labels = geometry.reference_affine(), geometry.scene(geometry.SHAPE)
+    truth = geometry.centroids(labels, base)
     values = np.random.default_rng(1).integers(-1000, 1500, geometry.SHAPE).astype(np.int16)
     for order, flips in geometry.ORIENTATIONS:
         stored, affine = geometry.reoriented(values, base, order, flips)
@@ -44,13 +29,13 @@ def test_48_orientations(geometry, tmp_path, opened, written):
             write_objects(geometry.objects_of(image.grid, wanted), out, image)
         found, where = geometry.OTHER_READERS[written](out)
         assert np.array_equal(found, wanted), (order, flips)
-        for value, place in truth.items():
-            off = np.abs(centroid(found, where, value) - place).max()
+        for value, place in geometry.centroids(found, where).items():
+            off = np.abs(place - truth[value]).max()
             assert off < 1e-3 * geometry.SPACING.min(), (order, flips, value)
 
 
 def test_orientations_are_48_different_ones(geometry):
-    labels = scene(geometry.SHAPE)
+    labels = geometry.scene(geometry.SHAPE)
     seen = {
         (stored.shape, stored.tobytes())
         for stored, _ in (geometry.reoriented(labels, np.eye(4), *o) for o in geometry.ORIENTATIONS)
@@ -61,7 +46,7 @@ def test_orientations_are_48_different_ones(geometry):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_world_boxes_mean_the_same_place(geometry, tmp_path, suffix):
     """Of an axis-aligned volume, in all orientations: the box of an object in mm is one box."""
-    base, labels = geometry.reference_affine(oblique=False), scene(geometry.SHAPE)
+    base, labels = geometry.reference_affine(oblique=False), geometry.scene(geometry.SHAPE)
     low = base[:3, :3] @ (np.array([3, 2, 1]) - 0.5) + base[:3, 3]
     high = base[:3, :3] @ (np.array([8, 6, 4]) - 0.5) + base[:3, 3]
     for order, flips in geometry.ORIENTATIONS:
@@ -104,4 +89,5 @@ def test_shapes_of_one(geometry, tmp_path, opened, written):
             write_objects(geometry.objects_of(image.grid, labels), out, image)
         found, where = geometry.OTHER_READERS[written](out)
         assert np.array_equal(found, labels)
-        assert np.abs(centroid(found, where, 1) - centroid(labels, base, 1)).max() < 1e-3
+        off = geometry.centroid(found, where) - geometry.centroid(labels, base)
+        assert np.abs(off).max() < 1e-3

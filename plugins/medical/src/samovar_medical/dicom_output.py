@@ -15,6 +15,7 @@ from samovar.labels import EXISTING
 from samovar.manifest import DISCLAIMER
 from samovar.objects import Objects, SegmentedObject
 from samovar_medical.dicom_source import DicomSource, SourceFrame
+from samovar_medical.label_names import one_line
 from samovar_medical.volume import warn
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ def require_found(objects: Objects, kind: str) -> list[SegmentedObject]:
         names = ", ".join(f"{i.id} ({i.name})" if i.name else str(i.id) for i in empty)
         warn(kind, [f"left out, since nothing was found of them: object {names}"])
     return found
+
+
+def label_of(item: SegmentedObject) -> str:
+    """The name of an object as DICOM can hold it (VR LO), else its number."""
+    return one_line(item.name).replace("\\", "/")[:64].strip() or f"object {item.id}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ PS3.3 A.51 (Segmentation) and A.51 with SegmentationType LABELMAP (Supplement 24
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,19 @@ from numpy.typing import NDArray
 
 from samovar.errors import OutputError
 from samovar.grid import Region
-from samovar.image import Image
 from samovar.manifest import DISCLAIMER
 from samovar.objects import Objects, SegmentedObject
 from samovar.preview import colour
-from samovar_medical.codes import Code, Meaning, meanings, parse_codes
+from samovar_medical.codes import Code, Meaning
 from samovar_medical.dicom_output import (
     Maker,
-    Study,
     contributing_equipment,
     equipment,
+    label_of,
     maker_of,
-    require_found,
-    require_study,
-    say_interpolated,
     series_number,
-    speaking_of_no_patient,
 )
-from samovar_medical.label_names import one_line
+from samovar_medical.dicom_writer import Content, DicomWriter
 from samovar_medical.volume import warn
 
 STACK_LIMIT = 1 << 29
@@ -40,63 +34,22 @@ STACK_LIMIT = 1 << 29
 _LARGEST_LABEL = 65_535
 
 
-class DicomSegFormat:
+class DicomSegFormat(DicomWriter):
     """Writes BINARY segmentations: each object whole, overlaps kept."""
 
     kind = "DICOM SEG"
+    uncoded = "written as Tissue"
     _type = "BINARY"
 
-    def check(self, image: Image, *, code: Sequence[str] = (), **options: Any) -> None:
-        """What can be refused before anything was segmented. Raises as :meth:`write`."""
-        require_study(image, self.kind)
-        parse_codes(code)
-
-    def write(
-        self,
-        objects: Objects,
-        path: Path,
-        image: Image,
-        *,
-        code: Sequence[str] = (),
-        **options: Any,
-    ) -> None:
-        """Write one instance that refers to every instance of the image's series.
-
-        Args:
-            code: ``LABEL=SCHEME:VALUE:MEANING`` each.
-
-        Raises:
-            OutputError: the image is not of DICOM, lacks identifiers, or nothing was found.
-            UsageError: a code that is malformed, or for an object that is not there.
-        """
-        study = require_study(image, self.kind)
-        items = require_found(objects, self.kind)
-        say_interpolated(study)
-        found = meanings(items, code)
-        uncoded = [i.name or str(i.id) for i in items if not found[i.id].known]
-        if uncoded:
-            warn(self.kind, [
-                f"no code is known for {', '.join(uncoded[:10])}: written as Tissue; "
-                "--code LABEL=SCHEME:VALUE:MEANING states one"
-            ])  # fmt: skip
-        with speaking_of_no_patient(self.kind):
-            self._dataset(objects, items, found, study, image).save_as(path)
-
-    def _dataset(
-        self,
-        objects: Objects,
-        items: Sequence[SegmentedObject],
-        found: dict[int, Meaning],
-        study: Study,
-        image: Image,
-    ) -> Any:
+    def dataset(self, content: Content) -> Any:
         from highdicom import Volume
         from highdicom.seg import Segmentation
         from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
+        objects, items, study = content.objects, content.items, content.study
         numbers = self._numbers(items)
         start, array = self._array(objects, items, numbers)
-        affine = image.grid.affine[:, [2, 1, 0, 3]].copy()
+        affine = objects.grid.affine[:, [2, 1, 0, 3]].copy()
         affine[:3, 3] += start * affine[:3, 0]
         binary = self._type == "BINARY"
         # a channel is named where segments may overlap; highdicom finds the source frames by place
@@ -104,12 +57,12 @@ class DicomSegFormat:
         volume = Volume(
             array, affine, "PATIENT", study.source.frame_of_reference_uid, channels=channels
         )
-        dataset = Segmentation(
+        return Segmentation(
             source_images=study.headers,
             pixel_array=volume,
             segmentation_type=self._type,
             segment_descriptions=[
-                _describe(i, numbers[i.id], found[i.id], maker_of(i, objects), binary)
+                _describe(i, numbers[i.id], content.meanings[i.id], maker_of(i, objects), binary)
                 for i in items
             ],
             series_instance_uid=generate_uid(),
@@ -123,7 +76,6 @@ class DicomSegFormat:
             contributing_equipment=[contributing_equipment(objects)],
             **equipment(objects),
         )
-        return dataset
 
     def _numbers(self, items: Sequence[SegmentedObject]) -> dict[int, int]:
         """Object number → segment number: from 1 without gaps, as BINARY demands."""
@@ -212,10 +164,9 @@ def _describe(
             source="samovar",
             parameters=dict(maker.parameters) or None,
         )
-    label = one_line(item.name).replace("\\", "/")[:64].strip() or f"object {item.id}"
     described = SegmentDescription(
         segment_number=number,
-        segment_label=label,
+        segment_label=label_of(item),
         segmented_property_category=_concept(meaning.category),
         segmented_property_type=_concept(meaning.type),
         algorithm_type=maker.type,

@@ -92,13 +92,7 @@ class NrrdLabels:
         parse_codes(code)
 
     def write(
-        self,
-        objects: Objects,
-        path: Path,
-        image: Image,
-        *,
-        code: Sequence[str] = (),
-        **options: Any,
+        self, objects: Objects, path: Path, image: Image, *, code: Sequence[str] = (), **_: Any
     ) -> None:
         """Write the label image, gzipped slab by slab, smallest unsigned type.
 

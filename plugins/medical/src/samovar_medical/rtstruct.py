@@ -8,31 +8,25 @@ their own, which some readers would add.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from samovar.grid import Grid
-from samovar.image import Image
 from samovar.manifest import DISCLAIMER
 from samovar.objects import Objects, SegmentedObject
 from samovar.preview import colour
-from samovar_medical.codes import Meaning, meanings, parse_codes
+from samovar_medical.codes import Meaning
 from samovar_medical.dicom_output import (
     Maker,
     Study,
     contributing_equipment,
     equipment,
+    label_of,
     maker_of,
-    require_found,
-    require_study,
-    say_interpolated,
     series_number,
-    speaking_of_no_patient,
 )
-from samovar_medical.label_names import one_line
+from samovar_medical.dicom_writer import Content, DicomWriter
 from samovar_medical.outlines import Ring, outlines
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -41,55 +35,28 @@ _NUMBER = 16
 """Characters that one number may have (VR DS)."""
 
 
-class RtstructFormat:
+class RtstructFormat(DicomWriter):
     """Writes one RT Structure Set; each object is one ROI with its whole mask."""
 
     kind = "RTSTRUCT"
 
-    def check(self, image: Image, *, code: Sequence[str] = (), **options: Any) -> None:
-        """What can be refused before anything was segmented. Raises as :meth:`write`."""
-        require_study(image, self.kind)
-        parse_codes(code)
-
-    def write(
-        self,
-        objects: Objects,
-        path: Path,
-        image: Image,
-        *,
-        code: Sequence[str] = (),
-        **options: Any,
-    ) -> None:
-        """Write one instance that refers to every instance of the image's series.
-
-        Args:
-            code: ``LABEL=SCHEME:VALUE:MEANING`` each.
-
-        Raises:
-            OutputError: the image is not of DICOM, lacks identifiers, or nothing was found.
-            UsageError: a code that is malformed, or for an object that is not there.
-        """
-        study = require_study(image, self.kind)
-        items = require_found(objects, self.kind)
-        say_interpolated(study)
-        found = meanings(items, code)
-        with speaking_of_no_patient(self.kind):
-            dataset = _head(study, objects)
-            frame_uid = study.source.frame_of_reference_uid
-            dataset.ReferencedFrameOfReferenceSequence = [_references(study, frame_uid)]
-            dataset.StructureSetROISequence = [
-                _roi(number, item, maker_of(item, objects), frame_uid)
-                for number, item in enumerate(items, start=1)
-            ]
-            dataset.ROIContourSequence = [
-                _contours(number, item, image.grid, study)
-                for number, item in enumerate(items, start=1)
-            ]
-            dataset.RTROIObservationsSequence = [
-                _observation(number, found[item.id]) for number, item in enumerate(items, start=1)
-            ]
-            dataset.ApprovalStatus = "UNAPPROVED"
-            dataset.save_as(path)
+    def dataset(self, content: Content) -> Any:
+        objects, study = content.objects, content.study
+        dataset = _head(study, objects)
+        frame_uid = study.source.frame_of_reference_uid
+        numbered = list(enumerate(content.items, start=1))
+        dataset.ReferencedFrameOfReferenceSequence = [_references(study, frame_uid)]
+        dataset.StructureSetROISequence = [
+            _roi(number, item, maker_of(item, objects), frame_uid) for number, item in numbered
+        ]
+        dataset.ROIContourSequence = [
+            _contours(number, item, objects.grid, study) for number, item in numbered
+        ]
+        dataset.RTROIObservationsSequence = [
+            _observation(number, content.meanings[item.id]) for number, item in numbered
+        ]
+        dataset.ApprovalStatus = "UNAPPROVED"
+        return dataset
 
 
 def _head(study: Study, objects: Objects) -> Any:
@@ -154,7 +121,7 @@ def _roi(number: int, item: SegmentedObject, maker: Maker, frame_uid: str) -> An
     return _dataset(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame_uid,
-        ROIName=one_line(item.name).replace("\\", "/")[:64].strip() or f"object {item.id}",
+        ROIName=label_of(item),
         ROIGenerationAlgorithm=maker.type,
         ROIGenerationDescription=f"{maker.name} {maker.version}"[:64],
         ROIDescription="; ".join([f"samovar object {item.id}", *told])[:1024],
