@@ -14,14 +14,16 @@ from samovar.errors import PromptError, UsageError
 from samovar.executor import CancelToken, ProgressCallback
 from samovar.formats import open_image, read_prompts
 from samovar.image import Image
-from samovar.intensity import choose_intensity
+from samovar.intensity import Intensity, choose_intensity
 from samovar.job import Recipe
 from samovar.manifest import build_manifest
 from samovar.models import load_model as load_model
 from samovar.objects import Objects
-from samovar.pipeline import Job, PipelineModel, segment_image
+from samovar.pipeline import Job, PipelineModel, WholeJob, segment_image
 from samovar.plugins import registry
 from samovar.prompts import Prompt, Prompts, Space
+from samovar.segmenters import SegmenterModel, check_asked, load_segmenter, segmenter_spec
+from samovar.specs import SegmenterSpec
 
 Boxes = Sequence[Sequence[float]] | Mapping[str, Sequence[float]]
 Points = Sequence[Sequence[float]] | Mapping[str, Sequence[Sequence[float]]]
@@ -68,7 +70,7 @@ def make_prompts(
 def segment(
     image: Image | str | Path,
     *,
-    model: PipelineModel | str | Path = "tiny",
+    model: PipelineModel | SegmenterModel | str | Path = "tiny",
     boxes: Boxes | None = None,
     points: Points | None = None,
     prompts: Prompts | str | Path | None = None,
@@ -92,7 +94,7 @@ def segment(
 
     Args:
         image: opened, or a path.
-        model: loaded, a name, or the folder of a bundle.
+        model: loaded, a name, or the folder of a bundle; a segmenter's too.
         boxes, points, space: as :func:`make_prompts` takes them.
         prompts: ready ones, or a prompt file; joined with ``boxes`` and ``points``.
         auto: name of a prompt generator, instead of prompts.
@@ -126,7 +128,7 @@ def segment(
 def prepared(
     image: Image | str | Path,
     *,
-    model: PipelineModel | str | Path = "tiny",
+    model: PipelineModel | SegmenterModel | str | Path = "tiny",
     boxes: Boxes | None = None,
     points: Points | None = None,
     prompts: Prompts | str | Path | None = None,
@@ -141,7 +143,7 @@ def prepared(
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
     **loading: Any,
-) -> Iterator[tuple[Job, dict[str, Any], Recipe]]:
+) -> Iterator[tuple[Job | WholeJob, dict[str, Any], Recipe]]:
     """Everything that :func:`segment` does before it segments, and its manifest.
 
     What was opened and loaded here is closed at the end. The recipe says how to have the same
@@ -151,6 +153,27 @@ def prepared(
         if not isinstance(image, Image):
             image = ours.enter_context(open_image(str(image)))
         asked = _prompts(image, boxes, points, prompts, space)
+        spec = segmenter_spec(model)
+        if spec is not None:
+            if auto is not None:
+                raise UsageError(f"--auto is for models with an encoder, {spec.name} has none")
+            if following not in (None, Following()):
+                raise UsageError(
+                    "axis, extent, anchor and consensus are about following objects from slice to "
+                    f"slice, and {spec.name} does not: leave them out"
+                )
+            check_asked(spec, image, asked, spec.name)
+            intensity = _intensity_of(spec, image, modality, window)
+            if not isinstance(model, SegmenterModel):
+                assert isinstance(model, str | Path)
+                whole = load_segmenter(model, accept_license=tuple(accept_license), **loading)
+                model = ours.enter_context(closing(whole))
+            record = build_manifest(image, intensity, model.describe(), asked, None)
+            record["following"] = None
+            whole_job = WholeJob(image, model, intensity, asked, cancel, progress)
+            yield whole_job, record, Recipe("", loading, tuple(accept_license))
+            return
+        assert not isinstance(model, SegmenterModel)
         if (asked is None) == (auto is None):
             raise UsageError(
                 "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
@@ -172,6 +195,16 @@ def prepared(
         record = build_manifest(image, intensity, model.describe(), asked, auto, following)
         job = Job(image, model, intensity, asked, generator, cache, cancel, progress, following)
         yield job, record, recipe
+
+
+def _intensity_of(
+    spec: SegmenterSpec, image: Image, modality: str, window: Sequence[str]
+) -> Intensity:
+    """The intensity step; of a segmenter that reads values it only draws the preview."""
+    step = choose_intensity(image, modality, window)
+    if spec.reads == "picture":
+        return step
+    return replace(step, rule=f"the file's own values, prepared by the model; drawn by {step.rule}")
 
 
 def _named(given: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[str, Any]]:

@@ -15,16 +15,23 @@ from samovar.bundle import FILE_NAME, Bundle
 from samovar.bundle_files import bundle_file, read_document
 from samovar.errors import BundleError, PluginError, SamovarError, UsageError
 from samovar.licences import restriction
+from samovar.naming import choose, matching
 from samovar.plugins import registry
-from samovar.specs import EncoderSpec
+from samovar.segmenter_bundle import SegmenterBundle, is_segmenter_bundle
+from samovar.specs import EncoderSpec, SegmenterSpec
 
 
 @dataclass(frozen=True)
 class Found:
     """What a name or path means: a spec, the folder of a bundle, or both."""
 
-    spec: EncoderSpec | None
+    spec: EncoderSpec | SegmenterSpec | None
     folder: Path | None
+
+    @property
+    def whole(self) -> bool:
+        """A segmenter, which has no encoder."""
+        return isinstance(self.spec, SegmenterSpec)
 
 
 @dataclass(frozen=True)
@@ -46,14 +53,19 @@ class Listing:
     """Why it cannot be used; empty when it can."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """The bundle's record, or the spec's fields."""
+    whole: bool = False
+    """A segmenter: no encoder, so no encode size."""
 
 
 def list_models() -> tuple[Listing, ...]:
     """Every model that plugins offer, by canonical name; a broken one says what is wrong.
 
-    Architectures without weights are not among them: `samovar models pull` lists those.
+    Segmenters are among them. Architectures without weights are not: `samovar models pull` lists
+    those.
     """
-    return tuple(_listing(spec) for spec in registry().specs("encoder") if spec.runs)
+    specs = [*registry().specs("encoder"), *registry().specs("segmenter")]
+    running = sorted((s for s in specs if s.runs), key=lambda s: s.canonical)
+    return tuple(_listing(spec) for spec in running)
 
 
 def describe_model(name_or_path: str | Path) -> Listing:
@@ -64,13 +76,15 @@ def describe_model(name_or_path: str | Path) -> Listing:
         BundleError: the folder holds no readable bundle.
     """
     found = look_up(name_or_path)
+    if isinstance(found.spec, SegmenterSpec) and found.folder is not None:
+        return _of_segmenter_bundle(SegmenterBundle.read(found.folder), found.spec)
     if found.spec is not None:
         return _listing(found.spec)
     assert found.folder is not None
     return _of_bundle(Bundle.read(found.folder), "", "")
 
 
-def verify_model(name_or_path: str | Path) -> Bundle:
+def verify_model(name_or_path: str | Path) -> Bundle | SegmenterBundle:
     """Check every file of a model's bundle against its hash, and return the bundle.
 
     Raises:
@@ -84,7 +98,57 @@ def verify_model(name_or_path: str | Path) -> Bundle:
             f"model {found.spec.canonical!r} is code of its plugin, not a bundle: "
             "there are no files to verify"
         )
-    return Bundle.load(found.folder)
+    return SegmenterBundle.load(found.folder) if found.whole else Bundle.load(found.folder)
+
+
+def find_segmenter(name_or_path: str | Path) -> Found | None:
+    """The segmenter that a name or path means, None where it means anything else, or nothing.
+
+    Of a name that both an encoder and a segmenter of one distribution have, the segmenter is meant
+    unless the encoder has weights.
+
+    Raises:
+        UsageError: an ambiguous name, or a folder whose segmenter no plugin offers.
+        BundleError: a folder whose ``bundle.json`` cannot be read.
+    """
+    place = _explicit(name_or_path)
+    if place is not None:
+        return _segmenter_at(place)
+    text = str(name_or_path)
+    named: list[SegmenterSpec] = matching(registry().specs("segmenter"), text)
+    others = [s for s in matching(registry().specs("encoder"), text) if s.runs]
+    path = Path(name_or_path)
+    if not named or others:
+        if len(named) + len(others) > 1:
+            choose([*named, *others], "encoder", text)
+        return _segmenter_at(path) if path.is_dir() and not others else None
+    spec = choose(named, "segmenter", text)
+    if not spec.runs and (path / FILE_NAME).is_file():
+        return _segmenter_at(path)
+    return Found(spec, bundle_folder(spec) if spec.bundle else None)
+
+
+def _segmenter_at(path: Path) -> Found | None:
+    if not (path if path.name == FILE_NAME else path / FILE_NAME).is_file():
+        return None
+    if not is_segmenter_bundle(path):
+        return None
+    bundle = SegmenterBundle.read(path)
+    found = matching(registry().specs("segmenter"), bundle.segmenter)
+    if len(found) != 1:
+        distribution = bundle.segmenter.partition("/")[0]
+        raise UsageError(
+            f"{bundle.folder}: is for the segmenter {bundle.segmenter}, which no plugin here "
+            f"offers: pip install --upgrade {distribution}"
+        )
+    return Found(found[0], bundle.folder)
+
+
+def _explicit(name_or_path: str | Path) -> Path | None:
+    """The path, where it can be nothing but a path."""
+    path = Path(name_or_path).expanduser()
+    explicit = isinstance(name_or_path, Path) or path.is_absolute() or path.name == FILE_NAME
+    return path if explicit or str(name_or_path).startswith((".", "~")) else None
 
 
 def look_up(name_or_path: str | Path) -> Found:
@@ -95,13 +159,15 @@ def look_up(name_or_path: str | Path) -> Found:
         UsageError: neither a model (the nearest names are given) nor a folder with a bundle.
         BundleError: a folder without ``bundle.json``.
     """
-    text = str(name_or_path)
-    path = Path(name_or_path).expanduser()
-    explicit = isinstance(name_or_path, Path) or path.is_absolute() or path.name == FILE_NAME
-    if explicit or text.startswith((".", "~")):
-        if not path.exists():
+    whole = find_segmenter(name_or_path)
+    if whole is not None:
+        return whole
+    text, path = str(name_or_path), Path(name_or_path)
+    explicit = _explicit(name_or_path)
+    if explicit is not None:
+        if not explicit.exists():
             raise BundleError(f"{text}: no such folder: give a bundle's folder or a model's name")
-        return Found(None, bundle_file(path).parent)
+        return Found(None, bundle_file(explicit).parent)
     try:
         spec: EncoderSpec = registry().find("encoder", text)
     except UsageError:
@@ -113,7 +179,7 @@ def look_up(name_or_path: str | Path) -> Found:
     return Found(spec, bundle_folder(spec) if spec.bundle else None)
 
 
-def bundle_folder(spec: EncoderSpec) -> Path:
+def bundle_folder(spec: EncoderSpec | SegmenterSpec) -> Path:
     """Where the bundle of a spec lies (``"package:relative/folder"``); its package is not imported.
 
     Raises:
@@ -136,17 +202,29 @@ def bundle_folder(spec: EncoderSpec) -> Path:
     )
 
 
-def _listing(spec: EncoderSpec) -> Listing:
+def _listing(spec: EncoderSpec | SegmenterSpec) -> Listing:
     if not spec.bundle:
         return _of_spec(spec)
     try:
+        if isinstance(spec, SegmenterSpec):
+            return _of_segmenter_bundle(SegmenterBundle.read(bundle_folder(spec)), spec)
         bundle = Bundle.read(bundle_folder(spec))
     except SamovarError as error:
         return Listing(spec.canonical, spec.summary, problem=str(error))
     return _of_bundle(bundle, spec.canonical, spec.summary, spec.weights_licence)
 
 
-def _of_spec(spec: EncoderSpec) -> Listing:
+def _of_spec(spec: EncoderSpec | SegmenterSpec) -> Listing:
+    if isinstance(spec, SegmenterSpec):
+        return Listing(
+            spec.canonical,
+            spec.summary,
+            modalities=spec.modalities,
+            prompt_kinds=spec.prompt_kinds,
+            weights_licence=spec.weights_licence,
+            needs_consent=restriction(spec.weights_licence) is not None,
+            whole=True,
+        )
     return Listing(
         spec.canonical,
         spec.summary,
@@ -175,4 +253,24 @@ def _of_bundle(bundle: Bundle, name: str, summary: str, licence: str = "") -> Li
             **read_document(bundle.folder / FILE_NAME),
             "weights_sha256": bundle.weights_hash,
         },
+    )
+
+
+def _of_segmenter_bundle(bundle: SegmenterBundle, spec: SegmenterSpec) -> Listing:
+    licence = bundle.weights_licence or spec.weights_licence
+    return Listing(
+        spec.canonical if spec.bundle else bundle.name,
+        spec.summary or bundle.intended_use,
+        bundle.version,
+        bundle.modalities or spec.modalities,
+        spec.prompt_kinds,
+        parameters=bundle.parameters,
+        weights_licence=licence,
+        needs_consent=restriction(licence) is not None,
+        record={
+            **bundle.document(),
+            "dimensions": list(spec.dimensions),
+            "weights_sha256": bundle.weights_hash,
+        },
+        whole=True,
     )

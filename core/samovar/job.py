@@ -17,6 +17,7 @@ from samovar.image import Image
 from samovar.intensity import Intensity
 from samovar.prompts import Prompts
 from samovar.protocols import Decoder, PromptGenerator
+from samovar.segmenters import SegmenterModel
 
 
 class PipelineModel(Protocol):
@@ -48,6 +49,19 @@ class Job:
     progress: ProgressCallback | None = None
     following: Following | None = None
     """How prompted objects of a volume are followed; None: as :class:`Following` has it."""
+
+
+@dataclass(frozen=True, eq=False)
+class WholeJob:
+    """All that one segmentation by a segmenter, a whole model in one, is about."""
+
+    image: Image
+    model: SegmenterModel
+    intensity: Intensity
+    prompts: Prompts | None = None
+    """In index coordinates, checked; None for a segmenter that takes none."""
+    cancel: CancelToken | None = None
+    progress: ProgressCallback | None = None
 
 
 @dataclass(frozen=True)

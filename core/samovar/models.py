@@ -30,7 +30,7 @@ from samovar.protocols import Decoder, Graph, Runtime, RuntimeInfo
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.roi import wanted as roi_wanted
 from samovar.runtimes import choose_runtime
-from samovar.specs import EncoderSpec, RuntimeSpec
+from samovar.specs import EncoderSpec, RuntimeSpec, SegmenterSpec
 
 BATCH = 8
 """Pictures encoded at a time on a device that is not the CPU."""
@@ -133,6 +133,11 @@ def load_model(
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}: give 1 or more")
     found = look_up(name_or_path)
+    if isinstance(found.spec, SegmenterSpec):
+        raise UsageError(
+            f"{name_or_path!s}: is a segmenter, a whole model in one without an encoder: "
+            "`samovar segment --model` runs it"
+        )
     options = _Options(runtime, precision, threads, device, region_decode)
     if found.folder is None:
         assert found.spec is not None

@@ -14,16 +14,20 @@ from samovar.chains import Following
 from samovar.errors import Cancelled, UsageError
 from samovar.job import Job as Job
 from samovar.job import PipelineModel as PipelineModel
+from samovar.job import WholeJob as WholeJob
 from samovar.link import Part, link
 from samovar.looking import Seen, look
 from samovar.objects import SegmentedObject
 from samovar.plans import plan_slices
+from samovar.segmenting import segment_whole
 from samovar.tiles import segment_tiles
 from samovar.volumes import segment_volume
 
 
-def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
+def segment_image(job: Job | WholeJob) -> tuple[SegmentedObject, ...]:
     """Objects of one image, in the order of the prompts, or by place where a generator proposed.
+
+    A segmenter, a whole model in one, is asked once and passes by views, encoding and decoding.
 
     Prompted objects that were not found are there, empty. Masks leave the decoder unclipped,
     unfilled and unfiltered.
@@ -34,6 +38,8 @@ def segment_image(job: Job) -> tuple[SegmentedObject, ...]:
             where a generator proposed, those of the slices that were finished.
         PluginError: a model or generator failed.
     """
+    if isinstance(job, WholeJob):
+        return segment_whole(job)
     if job.prompts is None and job.generator is None:
         raise UsageError("nothing to look for: give a box, a point, a prompt file or --auto")
     if job.prompts is not None:

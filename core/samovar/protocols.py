@@ -6,7 +6,7 @@ the protocol of its kind. Inference never passes through pluggy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -18,7 +18,8 @@ from samovar.bundle import Bundle
 from samovar.embedding import Embedding
 from samovar.grid import Grid
 from samovar.image import Image
-from samovar.masks import Masks
+from samovar.intensity import Intensity
+from samovar.masks import Masks, PixelMask
 from samovar.objects import Objects, SegmentedObject
 from samovar.prompts import Prompts
 from samovar.resize import Preparation
@@ -152,13 +153,64 @@ class Adapter(Protocol):
     def describe(self) -> Mapping[str, Any]: ...
 
 
+@dataclass(frozen=True, eq=False)
+class SegmenterContext:
+    """What a segmenter may know beside the image and the prompts."""
+
+    intensity: Intensity
+    """``intensity.apply(block)`` makes the picture in 0…255 of a 2-D block of values, and
+    ``intensity.modality`` says what the image is."""
+    check: Callable[[], None]
+    """Raises Cancelled once somebody asked to stop: call it between long steps."""
+    progress: Callable[[int, int], None]
+    """Called with how many steps of how many are done."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmenterAnswer:
+    """One object that a segmenter found."""
+
+    id: int
+    """Of its prompt; without prompts a number from 1, its own."""
+    mask: PixelMask
+    """In index coordinates of the image; empty where nothing was found."""
+    quality: float
+    """Predicted IoU; kept within 0…1."""
+    stability: float = 1.0
+    """How little the mask depends on its threshold, 0…1."""
+    name: str = ""
+    """Without prompts: what it is."""
+    class_id: int = 0
+    """Without prompts: its class."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the table of objects."""
+
+
 @runtime_checkable
 class Segmenter(Protocol):
-    """A whole model in one: picture or volume and prompts → masks."""
+    """A whole model in one: an image and prompts → objects.
+
+    What it returns for an image and a prompt depends on nothing else: not on the other prompts,
+    and not on what it was asked before.
+    """
 
     def segment(
-        self, view: View, picture: NDArray[np.float32], prompts: Prompts, context: Context
-    ) -> Masks: ...
+        self, image: Image, prompts: Prompts | None, context: SegmenterContext
+    ) -> Iterable[SegmenterAnswer]:
+        """Objects as they are found: what was yielded before an interrupt is kept.
+
+        Args:
+            image: read what is needed, ``image.read(region)``; not more at a time.
+            prompts: in index coordinates of the image, checked, of the kinds that the spec names;
+                None for a segmenter that takes none.
+
+        Yields:
+            One answer a prompt, in any order; a prompt without one counts as not found.
+
+        Raises:
+            SamovarError: in one line, for what a user can mend.
+        """
+        ...
 
 
 @dataclass(frozen=True)

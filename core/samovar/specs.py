@@ -178,16 +178,44 @@ class DecoderSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterSpec(Spec):
-    """Escape hatch: models whose encoding depends on the prompt, or that are 3-D."""
+    """Escape hatch: models whose encoding depends on the prompt, or that are 3-D.
+
+    The target has the Segmenter protocol. Where ``graphs`` names any, the host opens them from a
+    bundle (``bundle`` here, or the folder that a user names) and calls the target with ``graphs``
+    and ``settings``; a spec with graphs and no bundle comes without weights.
+    """
 
     kind = "segmenter"
 
-    dimensions: Literal[2, 3] = 2
+    graphs: tuple[str, ...] = ()
+    """Roles of the graphs that it wants opened: ``("encoder", "decoder")``."""
+    bundle: str = ""
+    """``"package:relative/folder"`` with these graphs, where the distribution brings them."""
+    dimensions: tuple[Literal[2, 3], ...] = (2, 3)
+    """Of the images that it segments: pictures and rasters, volumes."""
     modalities: tuple[str, ...] = ()
     prompt_kinds: tuple[str, ...] = ()
+    """What it can be asked with: ``point``, ``negative-point``, ``box``, ``mask``. None: it takes
+    no prompts, and finds all that it knows."""
+    reads: Literal["values", "picture"] = "values"
+    """``values``: the file's own values, which it prepares itself; ``picture``: the three channels
+    in 0…255 that the intensity step makes."""
+    memory_mb: int | None = None
     weights_licence: str = ""
     sha256: str = ""
     intended_use: str = ""
+    sources: tuple[SourceSpec, ...] = ()
+    """Files that ``samovar models pull`` fetches."""
+    citation: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Has weights, in a bundle or in its own code."""
+        return bool(self.bundle or not self.graphs)
+
+    @property
+    def needs_prompts(self) -> bool:
+        return bool(self.prompt_kinds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from samovar.catalogue import look_up
 from samovar.errors import SamovarError, UsageError
 from samovar.models import load_model
 from samovar.plugins import registry
-from samovar.specs import EncoderSpec
+from samovar.specs import EncoderSpec, SegmenterSpec
 
 Say = Callable[[str], None]
 
@@ -51,7 +51,10 @@ def subjects(names: Sequence[str]) -> list[Subject]:
     found = []
     for name in names:
         what = look_up(name)
-        if what.spec is not None:
+        if isinstance(what.spec, SegmenterSpec):
+            why = "a segmenter: it has no encoder and decoder apart"
+            found.append(Subject(what.spec.canonical, "", why))
+        elif what.spec is not None:
             found.append(_subject(what.spec))
         else:
             found.append(Subject(str(what.folder and what.folder.name), name))

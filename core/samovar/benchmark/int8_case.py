@@ -26,7 +26,7 @@ from samovar.models import load_model
 from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.runtimes import usable_runtimes
-from samovar.specs import RuntimeSpec
+from samovar.specs import EncoderSpec, RuntimeSpec
 
 PRECISIONS = ("fp32", "int8")
 BOXES = 10
@@ -59,7 +59,7 @@ def bundle_of(model: str, pictures: Path, folder: Path) -> Bundle:
         if "int8" in bundle.precisions:
             return bundle
     else:
-        assert found.spec is not None
+        assert isinstance(found.spec, EncoderSpec)
         bundle = generated_bundle(found.spec)
     spec = registry().find("command", "quantize")
     registry().resolve(spec)(

@@ -39,8 +39,8 @@ def list_command(json: AsJson = False) -> int:
             one.name,
             one.version,
             ", ".join(one.modalities),
-            ", ".join(one.prompt_kinds),
-            "×".join(map(str, one.encode_size)),
+            ", ".join(one.prompt_kinds) or ("none" if one.whole else ""),
+            "" if one.whole else "×".join(map(str, one.encode_size)),
             None if one.parameters is None else f"{one.parameters / 1e6:.1f} M",
             one.weights_licence + (" (needs --accept-license)" if one.needs_consent else ""),
             one.problem or one.summary,
@@ -60,6 +60,8 @@ def info_command(model: Model, json: AsJson = False) -> int:
     one = describe_model(model)
     record = {**_plain(asdict(one)), **_plain(dict(one.record))}
     record.pop("record", None)
+    if one.whole:
+        record.pop("encode_size")
     if timed := _timed_here(record.get("weights_sha256", "")):
         record["timed_here"] = timed
     if json:

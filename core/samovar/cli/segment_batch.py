@@ -208,6 +208,10 @@ def _filled(text: str, names: Mapping[str, str]) -> str:
 
 def _going_on(request: Request) -> Request:
     """A raster or picture whose run was interrupted goes on with its tiles."""
+    from samovar.segmenters import segmenter_spec
+
+    if segmenter_spec(request.model) is not None:
+        return request
     if Path(request.input).is_dir() or _claimed(request.input)[1] == {"volume"}:
         return request
     return replace(request, tiles=replace(request.tiles, resume=True, overwrite=False))
@@ -251,6 +255,7 @@ _loaded: dict[str, Any] = {}
 
 def _model(request: Request) -> Any:
     from samovar.models import load_model
+    from samovar.segmenters import load_segmenter, segmenter_spec
 
     if not isinstance(request.model, str):
         return request.model
@@ -261,7 +266,8 @@ def _model(request: Request) -> Any:
     }  # fmt: skip
     key = digest([request.model, loading])
     if key not in _loaded:
-        _loaded[key] = load_model(request.model, **loading)
+        load = load_model if segmenter_spec(request.model) is None else load_segmenter
+        _loaded[key] = load(request.model, **loading)
     return _loaded[key]
 
 

@@ -87,7 +87,7 @@ def check_arguments(request: Request) -> GivenPrompts:
     prompted = bool(given) or request.prompts is not None
     if prompted and request.auto is not None:
         raise UsageError("give prompts (--box, --point, --prompts) or --auto, not both")
-    if not prompted and request.auto is None:
+    if not prompted and request.auto is None and not finds_by_itself(request.model):
         raise UsageError("nothing says what to look for: add --box, --point, --prompts or --auto")
     if request.world is not None and not given:
         raise UsageError("--world is about --box and --point, and neither was given")
@@ -97,6 +97,14 @@ def check_arguments(request: Request) -> GivenPrompts:
         parse_window(text)
     request.tiles.check()
     return given
+
+
+def finds_by_itself(model: Any) -> bool:
+    """Whether a model is a segmenter that takes no prompts."""
+    from samovar.segmenters import segmenter_spec
+
+    spec = segmenter_spec(model)
+    return spec is not None and not spec.needs_prompts
 
 
 def find_generator(request: Request) -> Generator | None:

@@ -38,7 +38,7 @@ from samovar.staging import Turn, in_turn, stage
 
 if TYPE_CHECKING:
     from samovar.cli.segment_tiles import Done
-    from samovar.job import Job, Recipe
+    from samovar.job import Job, Recipe, WholeJob
 
 SHOWN = 60
 """Rows of the table on the console."""
@@ -62,7 +62,8 @@ def run_segment(request: Request) -> int:
         check_plugin_options(request, outputs)
         prompts = read_all_prompts(request, image, given)
         done: Done | None = None
-        if image.grid.ndim == 2 and request.extend is None and not request.split_labels:
+        tiled = image.grid.ndim == 2 and not _whole(request, image, outputs)
+        if tiled and request.extend is None and not request.split_labels:
             done = _run_tiles(request, image, prompts, generator, outputs)
             if done is None:
                 return 0
@@ -79,6 +80,22 @@ def run_segment(request: Request) -> int:
             written = _write(request, objects, image, outputs)
     _report(request, objects, outputs, written, done)
     return 1 if done is not None and done.failed else 0
+
+
+def _whole(request: Request, image: Image, outputs: Outputs) -> bool:
+    """Whether the model is a segmenter, which looks at the image as a whole.
+
+    Raises:
+        OutputError: a raster's results are there already, and --overwrite was not given.
+    """
+    from samovar.segmenters import segmenter_spec
+
+    if segmenter_spec(request.model) is None:
+        return False
+    from samovar.cli.segment_tiles import Place
+
+    Place(image, outputs.objects, request.tiles, given_options(request))
+    return True
 
 
 def _segment(
@@ -123,7 +140,7 @@ def _kept(
 @contextmanager
 def _prepared(
     request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
-) -> Iterator[tuple[Job, dict[str, Any], Recipe]]:
+) -> Iterator[tuple[Job | WholeJob, dict[str, Any], Recipe]]:
     from samovar.api import prepared
 
     cancel = CancelToken()
@@ -166,6 +183,7 @@ def _run_tiles(
         None where all that was asked for had been done before.
     """
     from samovar.cli import segment_tiles as tiles
+    from samovar.job import Job
 
     writing = given_options(request)
     place = tiles.Place(image, outputs.objects, request.tiles, writing)
@@ -173,6 +191,7 @@ def _run_tiles(
     keep = bool(request.as_json or outputs.preview or outputs.manifest)
     with ExitStack() as stack:
         job, record, recipe = stack.enter_context(_prepared(request, image, prompts, generator))
+        assert isinstance(job, Job)
         identity = tiles.identity_of(job, record, recipe, request.tiles, writing)
         if place.finished(identity):
             say(f"{files[0]}: this run was finished before; --overwrite makes it anew")

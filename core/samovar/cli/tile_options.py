@@ -42,5 +42,5 @@ class TileOptions:
             if there:
                 raise UsageError(
                     f"{name} is about the tiles of rasters and pictures: leave it out for volumes, "
-                    "--extend and --split-labels"
+                    "segmenters, --extend and --split-labels"
                 )
