@@ -51,7 +51,10 @@ def training_step(
     per_image = target.shape[0] // image.shape[0]
     with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(learns(model.encoder)):
         embeddings: Taps = model.encoder(image)
-    if not any(learns(p) for p in (model.encoder, model.prompt_encoder, model.mask_decoder)):
+    asks = bool(len(target)) and any(
+        learns(p) for p in (model.encoder, model.prompt_encoder, model.mask_decoder)
+    )
+    if not asks:
         loss, figures = region_step(
             model, batch, embeddings, bool(again_too < recipe.second_round), generator
         )
