@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -117,19 +118,22 @@ def export_graph(model: Tiny, role: str, path: Path) -> None:
 
     module: nn.Module = getattr(model, role)
     names = INPUTS[role] + OUTPUTS[role]
-    torch.onnx.export(
-        module,
-        example_inputs(model, role, 2 if role == "encoder" else 3, 4),
-        str(path),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=INPUTS[role],
-        output_names=OUTPUTS[role],
-        dynamic_axes={k: v for k, v in DYNAMIC.items() if k in names}
-        | ({k: {0: "batch"} for k in OUTPUTS[role]} if role == "encoder" else {}),
-        do_constant_folding=False,
-        training=torch.onnx.TrainingMode.EVAL,
-    )
+    with warnings.catch_warnings():
+        # sizes of feature maps become constants, as they should
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        torch.onnx.export(
+            module,
+            example_inputs(model, role, 2 if role == "encoder" else 3, 4),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=INPUTS[role],
+            output_names=OUTPUTS[role],
+            dynamic_axes={k: v for k, v in DYNAMIC.items() if k in names}
+            | ({k: {0: "batch"} for k in OUTPUTS[role]} if role == "encoder" else {}),
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.EVAL,
+        )
     graph = onnx.load(str(path))
     graph = tidy(graph)
     onnx.checker.check_model(graph, full_check=True)

@@ -28,8 +28,8 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k, v = self.split(self.q(q)), self.split(self.k(k)), self.split(self.v(v))
-        scores = (q @ k.transpose(-2, -1)) * (q.shape[-1] ** -0.5)
-        mixed = scores.softmax(dim=-1) @ v  # (N, heads, L, width)
+        scale = float(q.shape[-1]) ** -0.5  # of the queries: they are fewer than the scores
+        mixed = ((q * scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v  # (N, heads, L, width)
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.out(mixed)
 
