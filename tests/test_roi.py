@@ -354,3 +354,32 @@ def test_followed_objects_are_decoded_in_full_where_the_rule_says_so() -> None:
     assert rule.window(Prompt(1, box=box), tokens, fit) is not None
     assert rule.window(corrected, tokens, fit) is not None
     assert RoiRule.parse(Fields(rule.document(), "roi")) == rule
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_what_points_found_is_looked_at_once_more(fit: Fit) -> None:
+    corner = (0.02 * fit.picture[1], 0.02 * fit.picture[0])  # the fake finds the upper rows
+    asked = Prompt(1, points=(corner,), labels=(1,))
+    plain, closer = Windowed(STRETCH, fit), Windowed(replace(STRETCH, refines=True), fit)
+    (first,), (second,) = plain.ask(asked).masks, closer.ask(asked).masks
+    assert not plain.region.calls and len(closer.region.calls) == 1
+    (call,) = closer.region.calls
+    assert call["has_mask_input"].all() and (call["point_labels"] == 1).sum() == 1
+    low, high = np.array(first.region.start[::-1]), np.array(first.region.stop[::-1])
+    margin = max(1.0, 0.06 * float((high - low).max()))
+    expected = pixels_of((*(low - margin), *(high + margin)), fit.picture)
+    assert np.array_equal(full(second, fit.picture), expected)  # the fake answers the box
+    assert isinstance(closer.ask(asked).low_res[0], WindowLogits)
+
+
+def test_only_points_alone_are_looked_at_once_more() -> None:
+    both = Windowed(replace(STRETCH, refines=True), FITS[0])
+    box, point = (8.0, 8.0, 40.0, 40.0), ((32.0, 32.0),)
+    both.ask(Prompt(1, box=box), Prompt(2, box=box, points=point, labels=(1,)))
+    assert sum(len(call["windows"]) for call in both.region.calls) == 2
+    far = Prompt(3, points=((32.0, 32.0), (63.0, 63.0)), labels=(1, 1))
+    kept = Windowed(RoiRule((SIDE, SIDE), margin=0.25, refines=True), FITS[0])
+    kept.ask(far)
+    assert not kept.region.calls, "a graph that takes no points is not asked about them"
+    rule = replace(STRETCH, refines=True)
+    assert RoiRule.parse(Fields(rule.document(), "roi")) == rule

@@ -2,18 +2,20 @@
 
 Objects with equally many tokens are asked together, in chunks that bound memory, and never padded
 to each other's length: what is said about one object does not change the answer for another.
-Objects whose box allows it are decoded over a window alone, where the model can.
+Objects whose box allows it are decoded over a window alone, where the model can; those that are
+asked for by points alone are looked at once more over a window around the first answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samovar.bundle import Bundle
+from samovar.drift import grown
 from samovar.embedding import Embedding, Fit
 from samovar.errors import PluginError, PromptError
 from samovar.faces import Asked, Face
@@ -117,7 +119,21 @@ class SamDecoder:
         for prompt in prompts:
             self._check(prompt)
         asked = [self._asking(prompt, embedding) for prompt in prompts]
-        answers: list[_Answer | None] = [None] * len(prompts)
+        answers = self._answers(embedding, asked)
+        closer = {
+            place: one
+            for place, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+            if (one := self._closer(prompt, answer, embedding)) is not None
+        }
+        if closer:
+            second = self._answers(embedding, list(closer.values()))
+            for place, answer in zip(closer, second, strict=True):
+                answers[place] = answer
+        return self._masks(embedding, prompts, answers)
+
+    def _answers(self, embedding: Embedding, asked: Sequence[_Asking]) -> list[_Answer]:
+        """Of every object, in their order."""
+        answers: list[_Answer | None] = [None] * len(asked)
         for places in self._batches(embedding, asked):
             chunk = [asked[place] for place in places]
             face = self._face if chunk[0].window is None else self._region
@@ -125,7 +141,18 @@ class SamDecoder:
             logits, quality = face.answer(embedding, self._asked(chunk, embedding))
             for row, place in enumerate(places):
                 answers[place] = self._select(asked[place], embedding, logits[row], quality[row])
-        return self._masks(embedding, prompts, [a for a in answers if a is not None])
+        return [answer for answer in answers if answer is not None]
+
+    def _closer(self, prompt: Prompt, answer: _Answer, embedding: Embedding) -> _Asking | None:
+        """The same object over a window around its first answer, where that is worth asking."""
+        if self._roi is None or not self._roi.refines or prompt.box or not prompt.points:
+            return None
+        mask = pixel_mask(answer.logits, embedding.fit, self._bundle.mask_threshold, answer.window)
+        if mask.empty:
+            return None
+        box = grown(mask.region.start, mask.region.stop, None)
+        asked = self._asking(replace(prompt, box=box, mask=answer.logits), embedding)
+        return asked if asked.window is not None else None
 
     def _asking(self, prompt: Prompt, embedding: Embedding) -> _Asking:
         fit = embedding.fit

@@ -50,6 +50,9 @@ class RoiRule:
     follows: bool = True
     """Whether an object that is followed from slice to slice is decoded over windows too: a box
     and the previous slice's mask, without points. Otherwise such prompts are decoded in full."""
+    refines: bool = False
+    """Whether what points alone found is looked at once more: over a window around it, with the
+    full decoding's answer as prior and the points as they are."""
 
     @classmethod
     def parse(cls, fields: Fields) -> RoiRule:
@@ -67,8 +70,9 @@ class RoiRule:
             raise ValueError('"roi.prompt_kinds" lacks "box", around which a window is laid')
         default = fields.flag("default") if "default" in fields.document else False
         follows = fields.flag("follows") if "follows" in fields.document else True
+        refines = fields.flag("refines") if "refines" in fields.document else False
         size = fields.pair("mask_size")
-        return cls(size, policy, margin, tokens, stride, kinds, default, follows)
+        return cls(size, policy, margin, tokens, stride, kinds, default, follows, refines)
 
     def document(self) -> dict[str, Any]:
         """What ``bundle.json`` holds."""
@@ -81,6 +85,7 @@ class RoiRule:
             "prompt_kinds": list(self.prompt_kinds),
             "default": self.default,
             "follows": self.follows,
+            "refines": self.refines,
         }
 
     def window(self, prompt: Prompt, tokens: Tokens, fit: Fit) -> NDArray[np.float32] | None:
