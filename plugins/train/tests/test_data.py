@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samovar_train.data.aerial import aerial_scene
-from samovar_train.data.augment import crop_window, recolour, resize_to_frame, rotate
+from samovar_train.data.augment import crop_window, elastic, recolour, resize_to_frame, rotate
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
 from samovar_train.data.echoes import blob_scene, echo_scene
@@ -66,6 +66,47 @@ def test_scenes_are_seeded_and_labelled(make) -> None:
     a, b = make(np.random.default_rng(4)), make(np.random.default_rng(4))
     assert np.array_equal(a.image, b.image) and np.array_equal(a.labels, b.labels)
     assert a.objects and a.image.dtype == np.uint8 and a.image.shape[:2] == a.labels.shape
+
+
+@pytest.mark.parametrize("shape", [(120, 200), (1, 40), (64, 64)])
+def test_elastic_bends_picture_and_labels_alike(shape: tuple[int, int]) -> None:
+    """A picture that says where each pixel was, and labels that say it too, to the pixel."""
+    h, w = shape
+    y, x = np.mgrid[:h, :w]
+    picture = np.stack([y + 1, x + 1, np.full(shape, 255)], -1).astype(np.uint8)
+    labels = ((y + 1) * 256 + x + 1).astype(np.uint16)
+    bent, back = elastic(np.random.default_rng(3), picture, labels)
+    again = elastic(np.random.default_rng(3), picture, labels)
+    assert bent.dtype == np.uint8 and back.dtype == np.uint16 and bent.shape == picture.shape
+    assert np.array_equal(bent, again[0]) and np.array_equal(back, again[1])
+    assert not np.array_equal(back, labels)
+    inside = bent[..., 2] == 255  # no place outside the picture was mixed in
+    assert inside.mean() > 0.6
+    told = bent[..., 0].astype(int) * 256 + bent[..., 1]
+    assert (told == back)[inside].mean() > 0.999  # but for places half-way between two pixels
+    moved = np.hypot(bent[..., 0] - (y + 1.0), bent[..., 1] - (x + 1.0))[inside]
+    assert moved.max() < max(shape) / 3 / 4 * 1.6 and moved.mean() > 0.3
+
+
+def test_elastic_does_not_fold() -> None:
+    """Along a row the places asked never turn back: a ramp stays a ramp."""
+    ramp = np.tile(np.arange(250, dtype=np.uint8) + 1, (250, 1))
+    picture = np.stack([ramp, ramp, np.full_like(ramp, 255)], -1)
+    for seed in range(20):
+        bent, labels = elastic(np.random.default_rng(seed), picture, ramp)
+        assert labels.dtype == ramp.dtype
+        inside = (bent[:, 1:, 2] == 255) & (bent[:, :-1, 2] == 255)
+        assert np.diff(bent[..., 0].astype(int), axis=1)[inside].min() >= 0
+
+
+def test_elastic_is_drawn_as_often_as_the_recipe_says(toy_pack: Path) -> None:
+    def batch(share: float) -> np.ndarray:
+        shown = Batches(toy_pack, 1, ((0, (64,)),), 4, 1, {}, elastic=share)[0]
+        return np.asarray(shown["image"])
+
+    plain = Batches(toy_pack, 1, ((0, (64,)),), 4, 1, {})[0]["image"]
+    assert np.array_equal(batch(0.0), plain) and not np.array_equal(batch(1.0), plain)
+    assert np.array_equal(batch(1.0), batch(1.0))
 
 
 def test_even_regions_find_a_disc() -> None:

@@ -7,7 +7,6 @@ padded at the bottom and the right, logits back to the picture's own pixels, the
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
+from samovar.bundle import Bundle
 from samovar_train.data.catalogue import PairSet, pair_sets
 from samovar_train.data.sources import read_pair
 from samovar_train.model.region import GRID, window_of
@@ -69,19 +69,18 @@ class TorchModel:
 
 
 class OnnxModel:
-    """The exported bundle in ONNX Runtime."""
+    """The exported bundle in ONNX Runtime, in its own precision or in another that it has."""
 
-    def __init__(self, folder: Path, threads: int = 2):
+    def __init__(self, folder: Path, threads: int = 2, precision: str | None = None):
         import onnxruntime as ort
 
-        record = json.loads((folder / "bundle.json").read_text())
-        self.threshold, self.side = record["mask_threshold"], record["encode_size"][0]
+        bundle = Bundle.load(folder)
+        bundle = bundle if precision is None else bundle.in_precision(precision)
+        self.threshold, self.side = bundle.mask_threshold, bundle.preparation.encode_size[0]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         self.encoder, self.prompt, self.decoder, self.region = (
-            ort.InferenceSession(
-                str(folder / f"{n}.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+            ort.InferenceSession(str(bundle.graph(n)), options, providers=["CPUExecutionProvider"])
             for n in ("encoder", "prompt_encoder", "mask_decoder", "decoder_roi")
         )
 

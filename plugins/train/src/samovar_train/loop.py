@@ -187,6 +187,7 @@ def train(
         rank,
         recipe.regions,
         recipe.region_mix,
+        recipe.elastic,
     )
     model = Tiny(recipe.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.init is not None:

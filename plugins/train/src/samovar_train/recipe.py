@@ -26,6 +26,7 @@ class Recipe:
     - `prompt_mix`, `region_mix`: what the mask decoder and the region decoder are prompted with
     - `parts`: which of encoder, prompt_encoder, mask_decoder, decoder_roi learn (default: all);
       the others stay as `init` left them
+    - `elastic`: share of the views that are bent by a smooth random field
     - `model`: the encoder (`encoder`, `activation`, `frame`); by default the bundled model's
     - `scenes`: how many generated scenes of each kind the pack holds
     """
@@ -42,6 +43,7 @@ class Recipe:
     regions: int = 8
     rate: float = 1.5e-3
     warmup: int = 200
+    elastic: float = 0.15
     weight_decay: float = 0.02
     ema: float = 0.998
     second_round: float = 0.45
@@ -65,8 +67,12 @@ class Recipe:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe. Raises ValueError that names the key that is wrong, and the ones there are."""
     path = Path(path).resolve()
-    raw: dict[str, Any] = tomllib.loads(path.read_text())
-    root = (path.parent / raw.pop("root", ".")).resolve()
+    raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    return parse_recipe(raw, path, (path.parent / raw.pop("root", ".")).resolve())
+
+
+def parse_recipe(raw: dict[str, Any], path: Path, root: Path) -> Recipe:
+    """The recipe in a table of the file `path`. Raises ValueError, as :func:`load_recipe`."""
     known = {f.name for f in fields(Recipe)}
     unknown = sorted(set(raw) - known)
     if unknown:

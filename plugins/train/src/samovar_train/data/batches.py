@@ -14,7 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samovar_train.data.augment import PAD_COLOUR, crop_window, recolour, resize_to_frame, rotate
+from samovar_train.data.augment import (
+    PAD_COLOUR,
+    crop_window,
+    elastic,
+    recolour,
+    resize_to_frame,
+    rotate,
+)
 from samovar_train.data.packing import Item, Pack
 from samovar_train.data.sampling import (
     ObjectView,
@@ -56,8 +63,9 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         rank: int = 0,
         regions: int = 0,
         region_mix: RegionMix | None = None,
+        elastic: float = 0.0,
     ):
-        self.regions = regions
+        self.regions, self.elastic = regions, elastic
         self.folder = Path(pack)
         self.seed, self.sizes, self.rank = seed, sizes, rank
         self.images, self.prompts = images, prompts
@@ -122,6 +130,8 @@ class Batches(torch.utils.data.Dataset[dict[str, Tensor]]):
         if rng.random() < 0.22:
             degrees = rng.uniform(-180, 180) if rng.random() < 0.5 else rng.normal(0, 12)
             image, labels = rotate(np.ascontiguousarray(image), labels, degrees)
+        if self.elastic and rng.random() < self.elastic:
+            image, labels = elastic(rng, image, labels)
         quarter = int(rng.integers(4)) if rng.random() < 0.6 else 0
         image, labels = np.rot90(image, quarter), np.rot90(labels, quarter)
         if rng.random() < 0.5:
