@@ -4,7 +4,7 @@ import time
 import pytest
 
 from samovar.errors import Cancelled
-from samovar.executor import CancelToken, ahead, run
+from samovar.executor import HEAD, CancelToken, ahead, run, spread
 
 
 def test_results_come_in_order_whatever_takes_long():
@@ -76,3 +76,37 @@ def test_an_error_in_finish_leaves_no_thread_behind():
     with pytest.raises(RuntimeError):
         run(range(1000), (lambda i: i,), finish)
     assert not [t for t in threading.enumerate() if t.name == "samovar-ahead"]
+
+
+class Answer:
+    nbytes = 1000
+
+
+def test_results_may_wait_while_nobody_takes_them_but_not_without_bound():
+    done = []
+
+    def work(i: int) -> Answer:
+        done.append(i)
+        return Answer()
+
+    answers = spread(range(100), work, workers=1, room=20 * (1000 + HEAD))
+    next(answers)
+    deadline = time.monotonic() + 10
+    while len(done) < 22 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    # 20 wait, one was taken and one is held in the thread
+    assert len(done) == 22
+    assert len(list(answers)) == 99
+
+
+def test_without_room_two_results_a_thread_wait():
+    done = []
+    answers = spread(range(100), done.append, workers=1)
+    next(answers)
+    deadline = time.monotonic() + 10
+    while len(done) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert len(done) == 4
+    answers.close()

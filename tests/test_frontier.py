@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from samovar import frontier, second_look
 from samovar.assembly import LargeObject, object_of_group
 from samovar.frontier import Frontier
 from samovar.grid import Region
 from samovar.image import ArrayImage
 from samovar.link import Part
 from samovar.masks import PixelMask
+from samovar.objects import SegmentedObject
 from samovar.parts import RestingPart, Spill, from_bytes, to_bytes
 from samovar.seams import Sight, settle
 from samovar.view import View
@@ -92,10 +94,10 @@ def test_masks_beyond_the_budget_wait_on_disk_and_come_back():
         noisy = PixelMask(Region((10, x0), (60, x1)), noise[:, x0 - 60 : x1 - 60])
         parts[view.key] = RestingPart.of(Part(view, noisy, 1.0, 1.0))
     found = []
-    for frontier in (a, b):
-        frontier.add(LEFT, [parts["r0c0"]])
-        frontier.add(RIGHT, [parts["r0c1"]])
-        (group,) = frontier.finish()
+    for joined in (a, b):
+        joined.add(LEFT, [parts["r0c0"]])
+        joined.add(RIGHT, [parts["r0c1"]])
+        (group,) = joined.finish()
         found.append([m.mask().inside for m in group.members])
     assert all((p == q).all() for p, q in zip(*found, strict=True))
 
@@ -151,3 +153,44 @@ def test_an_object_too_large_for_one_array_is_kept_in_pieces(monkeypatch):
     assert item.measures["pixels"] == 20 * 90
     assert sum(p.inside.sum() for p in item.pieces()) == 20 * 90
     assert not item.window(Region((0, 0), (10, 200))).any()
+
+
+def test_boxes_that_overlap_are_found_without_comparing_all_with_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    shared = Region((100, 40), (140, 700))
+
+    def boxes(count: int) -> np.ndarray:
+        corners = rng.integers(0, [200, 750], (count, 2))
+        return np.hstack([corners, corners + rng.integers(1, 60, (count, 2))])
+
+    a, b = boxes(300), boxes(250)
+    low, high = np.array(shared.start), np.array(shared.stop)
+    first = np.maximum(np.maximum(a[:, None, :2], b[None, :, :2]), low)
+    last = np.minimum(np.minimum(a[:, None, 2:], b[None, :, 2:]), high)
+    wanted = np.argwhere((last > first).all(axis=2))
+    np.testing.assert_array_equal(frontier._touching(a, b, shared), wanted)
+    largest = 0
+    real = np.minimum
+
+    def watched(x, y, *rest):
+        nonlocal largest
+        largest = max(largest, np.broadcast(x, y).size)
+        return real(x, y, *rest)
+
+    monkeypatch.setattr(frontier.np, "minimum", watched)
+    frontier._touching(a, b, shared)
+    assert largest < a.size * len(b) / 4
+
+
+def test_recent_objects_are_compared_only_where_a_second_look_could_double_them(monkeypatch):
+    compared = []
+    monkeypatch.setattr(second_look, "_doubles", lambda a, b: compared.append(1) or False)
+    recent = second_look.Recent()
+    square = np.ones((5, 5), dtype=bool)
+    for i in range(200):
+        item = SegmentedObject.from_mask(i, PixelMask.of(square, (0, 6 * (i % 60))))
+        assert not recent.has(item, again=False)
+        recent.add(item, again=False)
+    assert not compared
+    recent.has(item, again=True)
+    assert compared

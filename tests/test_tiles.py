@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from samovar import tiles
 from samovar.errors import Cancelled, InputError, PluginError
 from samovar.executor import CancelToken
 from samovar.grid import Region
@@ -17,6 +18,7 @@ from samovar.lattice import Lattice, Tiling
 from samovar.ledger import Ledger
 from samovar.masks import PixelMask
 from samovar.prompts import Prompt, Prompts
+from samovar.swaths import Swath
 from samovar.tiles import Kept, TileRun, run_tiles, segment_tiles
 from scenes import ColourModel, EveryColour, coloured, result, scene, shapes, truth
 
@@ -158,6 +160,44 @@ def test_the_result_is_the_same_for_any_number_of_workers_and_order_of_completio
     many = segment_tiles(job(scene(labels), generator=Slow()), TileRun(SMALL, workers=workers))
     assert seen_of(many) == seen_of(one)
     assert not [t for t in threading.enumerate() if t.name.startswith("samovar-")]
+
+
+@pytest.mark.parametrize("prompted", [False, True])
+def test_in_swaths_tiles_are_read_column_by_column_and_the_result_is_the_same(
+    prompted, monkeypatch
+):
+    labels = shapes(np.random.default_rng(1), 704, 512, 60, 80)
+    base = job(scene(labels))
+    if prompted:
+        prompts = Prompts(
+            tuple(
+                Prompt(int(v), points=(tuple(map(float, np.argwhere(labels == v)[0][::-1])),),
+                       labels=(1,))
+                for v in np.unique(labels[labels > 0])
+            )
+        )  # fmt: skip
+        base = replace(base, generator=None, prompts=prompts)
+    kept = []
+    base.image.keep_blocks = kept.append
+    wanted = segment_tiles(base, TileRun(SMALL))
+    monkeypatch.setattr(tiles, "swath_of", lambda lattice, blocks: Swath(3, 12345))
+    read, told = [], []
+    real = base.image.read
+
+    def noted(region=None, *, size=None):
+        read.append(region.start)
+        return real(region, size=size)
+
+    base.image.read = noted
+    found = segment_tiles(replace(base, progress=told.append), TileRun(SMALL))
+    assert kept[-1] == 12345
+    assert seen_of(found) == seen_of(wanted)
+    assert read != sorted(read)
+    high = 3 * SMALL.stride
+    assert read == sorted(read, key=lambda place: (place[0] // high, place[1]))
+    done = [tick.done for tick in told]
+    assert done == sorted(done)
+    assert done[-1] == told[-1].total
 
 
 def test_reading_encoding_and_handing_over_go_on_at_the_same_time():

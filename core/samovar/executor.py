@@ -7,8 +7,8 @@ the place where it belongs.
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ from samovar.errors import Cancelled
 
 T = TypeVar("T")
 R = TypeVar("R")
+HEAD = 256
+"""Bytes of a result beside what it counts itself."""
 
 
 class CancelToken:
@@ -129,6 +131,7 @@ def spread(
     work: Callable[[T], R],
     *,
     workers: int = 1,
+    room: int = 0,
     cancel: CancelToken | None = None,
 ) -> Generator[R, None, None]:
     """``map(work, items)`` in ``workers`` threads; results in the order of their completion.
@@ -136,24 +139,30 @@ def spread(
     Args:
         items: taken one at a time, by whichever thread is free.
         work: called in several threads at once.
+        room: bytes of results (their ``nbytes``) that may wait; two a thread may always wait.
         cancel: looked at before each item.
 
     Yields:
         Results. An exception in ``work`` or in ``items`` is raised as soon as it is met.
     """
-    results: queue.Queue[tuple[R | None, BaseException | None, bool]] = queue.Queue(2 * workers)
-    source, taking, stopped = iter(items), threading.Lock(), threading.Event()
+    waiting: deque[tuple[R | None, BaseException | None, int]] = deque()
+    changed, taking = threading.Condition(), threading.Lock()
+    source, state = iter(items), {"stopped": False, "running": workers, "held": 0}
 
-    def put(result: R | None, error: BaseException | None, last: bool) -> None:
-        while not stopped.is_set():
-            try:
-                results.put((result, error, last), timeout=0.1)
-                return
-            except queue.Full:
-                continue
+    def put(result: R | None, error: BaseException | None) -> None:
+        size = HEAD + int(getattr(result, "nbytes", 0))
+        with changed:
+            changed.wait_for(
+                lambda: (
+                    state["stopped"] or len(waiting) < 2 * workers or state["held"] + size <= room
+                )
+            )
+            state["held"] += size
+            waiting.append((result, error, size))
+            changed.notify_all()
 
     def take() -> Iterator[T]:
-        while not stopped.is_set():
+        while not state["stopped"]:
             if cancel is not None:
                 cancel.check()
             with taking:
@@ -166,11 +175,13 @@ def spread(
     def run() -> None:
         try:
             for item in take():
-                put(work(item), None, False)
+                put(work(item), None)
         except BaseException as error:
-            put(None, error, False)
+            put(None, error)
         finally:
-            put(None, None, True)
+            with changed:
+                state["running"] -= 1
+                changed.notify_all()
 
     threads = [
         threading.Thread(target=run, name="samovar-worker", daemon=True) for _ in range(workers)
@@ -178,17 +189,21 @@ def spread(
     for thread in threads:
         thread.start()
     try:
-        running = workers
-        while running:
-            result, error, last = results.get()
+        while True:
+            with changed:
+                changed.wait_for(lambda: bool(waiting) or not state["running"])
+                if not waiting:
+                    return
+                result, error, size = waiting.popleft()
+                state["held"] -= size
+                changed.notify_all()
             if error is not None:
                 raise error
-            if last:
-                running -= 1
-            else:
-                yield result  # type: ignore[misc]
+            yield result  # type: ignore[misc]
     finally:
-        stopped.set()
+        with changed:
+            state["stopped"] = True
+            changed.notify_all()
         for thread in threads:
             thread.join()
 

@@ -29,6 +29,9 @@ BUDGET = 64 << 20
 CELL = 1024
 """Side of the squares by which tiles that overlap are found."""
 
+CHUNK = 64
+"""Boxes of one tile that are compared with those of another at a time."""
+
 Boxes = NDArray[np.int64]
 
 
@@ -218,10 +221,7 @@ def _join(here: _Seen, there: _Seen) -> None:
     rows, columns = (_reaching(s.boxes, shared) for s in (here, there))
     if not rows.size or not columns.size:
         return
-    a, b = here.boxes[rows][:, None], there.boxes[columns][None]
-    low = np.maximum(np.maximum(a[..., :2], b[..., :2]), shared.start)
-    high = np.minimum(np.minimum(a[..., 2:], b[..., 2:]), shared.stop)
-    touching = np.argwhere((high > low).all(axis=2))
+    touching = _touching(here.boxes[rows], there.boxes[columns], shared)
     if not touching.size:
         return
     mine = {int(i): crop(here.members[rows[i]].mask(), shared) for i in np.unique(touching[:, 0])}
@@ -275,6 +275,30 @@ def _common(a: PixelMask, b: PixelMask) -> int:
 def _reaching(boxes: Boxes, shared: Region) -> NDArray[np.intp]:
     low, high = np.array(shared.start), np.array(shared.stop)
     return np.flatnonzero(((boxes[:, 2:] > low) & (boxes[:, :2] < high)).all(axis=1))
+
+
+def _touching(a: Boxes, b: Boxes, shared: Region) -> NDArray[np.intp]:
+    """``(n, 2)`` indices of boxes that overlap inside ``shared``, in order.
+
+    Boxes are compared a few at a time, along the longer side of ``shared``: all with all would take
+    memory and time of the square of their number.
+    """
+    low, high = np.array(shared.start), np.array(shared.stop)
+    a0, b0 = np.maximum(a[:, :2], low), np.maximum(b[:, :2], low)
+    a1, b1 = np.minimum(a[:, 2:], high), np.minimum(b[:, 2:], high)
+    axis = int(np.argmax(shared.shape))
+    order = np.argsort(a0[:, axis], kind="stable")
+    found = [np.empty((0, 2), dtype=np.intp)]
+    for first in range(0, len(order), CHUNK):
+        few = order[first : first + CHUNK]
+        near = np.flatnonzero(
+            (b0[:, axis] < a1[few, axis].max()) & (b1[:, axis] > a0[few[0], axis])
+        )
+        overlap = np.minimum(a1[few][:, None], b1[near]) > np.maximum(a0[few][:, None], b0[near])
+        i, j = np.nonzero(overlap.all(axis=2))
+        found.append(np.column_stack([few[i], near[j]]))
+    pairs = np.concatenate(found)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _unite(one: Group, other: Group) -> None:

@@ -67,7 +67,7 @@ class Region:
 
     @property
     def empty(self) -> bool:
-        return any(n == 0 for n in self.shape)
+        return any(b <= a for a, b in zip(self.start, self.stop, strict=True))
 
     def intersect(self, other: Region) -> Region:
         start = tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True))
@@ -96,7 +96,9 @@ class Region:
 
     def within(self, outer: Region) -> tuple[slice, ...]:
         """Slices of this region inside an array that holds ``outer``."""
-        return self.shift(tuple(-a for a in outer.start)).slices
+        return tuple(
+            slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)

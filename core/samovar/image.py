@@ -48,6 +48,16 @@ class Opened:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """How the pixels of a 2-D image lie in its file: a block is read whole or not at all."""
+
+    shape: tuple[float, float]
+    """Rows and columns of a block, in pixels of the grid."""
+    nbytes: int
+    """Of one block in memory, all that is read with it included."""
+
+
 class Image(ABC):
     """Pixels that are read when asked for.
 
@@ -68,6 +78,8 @@ class Image(ABC):
     """How its reader was asked to stretch values (:mod:`samovar.stretch`); None: by modality."""
     label_names: Mapping[int, str] = MappingProxyType({})
     """Names of label values, where the file states them."""
+    blocks: Blocks | None = None
+    """How the file is divided; None where it does not matter in which order it is read."""
 
     @abstractmethod
     def read(
@@ -116,6 +128,9 @@ class Image(ABC):
         None: the host reads it coarsely itself. A part of a larger image answers for the whole.
         """
         return None
+
+    def keep_blocks(self, nbytes: int) -> None:  # noqa: B027 - most images keep no blocks
+        """Remember so many bytes of blocks that were read: neighbouring tiles share them."""
 
     def measure(self, segmented: SegmentedObject) -> dict[str, float]:
         """Size of an object in real units, by column name, in the order of the table."""

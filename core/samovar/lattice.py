@@ -107,22 +107,28 @@ class Lattice:
             places.append(min(max(i, covered.start), covered.stop - 1))
         return self.tile(*places)
 
-    def occupied(self, blank: Callable[[Region], bool]) -> Iterator[tuple[int, View]]:
-        """Tiles, row by row, without those that are ``blank``, each after its place among all.
+    def occupied(
+        self, blank: Callable[[Region], bool], together: int = 1
+    ) -> Iterator[tuple[int, View]]:
+        """Tiles without those that are ``blank``, each after its place among all.
 
-        Empty areas are passed over many tiles at a time.
+        Row by row, or so many rows ``together``, column by column; rows are counted from the
+        global origin. Empty areas are passed over many tiles at a time.
         """
         rows, columns = self._ranges
-        for r in rows:
+        for top in range(rows.start - rows.start % together, rows.stop, together):
+            swath = range(max(top, rows.start), min(top + together, rows.stop))
+            before = (swath.start - rows.start) * len(columns)
             for first in range(columns.start, columns.stop, AT_ONCE):
                 last = min(first + AT_ONCE, columns.stop) - 1
-                if blank(self.tile(r, first).region.union(self.tile(r, last).region)):
-                    continue
-                place = (r - rows.start) * len(columns) - columns.start
-                for c in range(first, last + 1):
-                    view = self.tile(r, c)
-                    if not blank(view.region):
-                        yield place + c, view
+                ends = [(self.tile(r, first).region, self.tile(r, last).region) for r in swath]
+                live = [r for r, (a, b) in zip(swath, ends, strict=True) if not blank(a.union(b))]
+                for c in range(first, last + 1) if live else ():
+                    place = before + (c - columns.start) * len(swath) - swath.start
+                    for r in live:
+                        view = self.tile(r, c)
+                        if not blank(view.region):
+                            yield place + r, view
 
     @cached_property
     def _ranges(self) -> tuple[range, range]:
@@ -151,17 +157,24 @@ def one_view(image: Image) -> View | None:
     return None
 
 
-def plan_tiles(image: Image, tiling: Tiling) -> Iterator[Step]:
-    """Every tile that may hold something, row by row, for a prompt generator."""
+def plan_tiles(image: Image, tiling: Tiling, together: int = 1) -> Iterator[Step]:
+    """Every tile that may hold something, for a prompt generator, row by row.
+
+    With ``together`` rows at a time, column by column: in the same rows, in another order.
+    """
     whole = one_view(image)
     if whole is not None:
         return iter([Step(whole, None)])
-    tiles = Lattice.of(image, tiling).occupied(image.blank)
+    tiles = Lattice.of(image, tiling).occupied(image.blank, together)
     return (Step(view, None, position=place) for place, view in tiles)
 
 
-def plan_prompted(image: Image, prompts: Sequence[Prompt], tiling: Tiling) -> list[Step]:
+def plan_prompted(
+    image: Image, prompts: Sequence[Prompt], tiling: Tiling, together: int = 1
+) -> list[Step]:
     """One view for every prompted object, and no tile without one, from the top row down.
+
+    With ``together`` rows of tiles at a time, from the left within them.
 
     Every object is asked for in one view that holds it whole: the tile whose core holds its
     centre, or, where the object is larger than the halo allows, a view of its own, read at a
@@ -178,6 +191,9 @@ def plan_prompted(image: Image, prompts: Sequence[Prompt], tiling: Tiling) -> li
     for prompt in prompts:
         asked[_view_for(prompt, lattice)].append(prompt.id)
     ordered = sorted(asked, key=lambda v: (v.region.start, v.region.stop, v.key))
+    if together > 1:
+        high, first = together * tiling.stride, lattice.origin[0]
+        ordered.sort(key=lambda v: ((v.region.start[0] + first) // high, v.region.start[1]))
     return [Step(view, tuple(asked[view]), position=i) for i, view in enumerate(ordered)]
 
 

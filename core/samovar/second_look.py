@@ -40,6 +40,7 @@ CELL = 512
 """Side of the squares by which objects are remembered."""
 SAME = 0.5
 """Least IoU of the second answer with the first, on the pixels that the first tiles saw."""
+_Places = dict[tuple[int, int], list[SegmentedObject]]
 
 
 def needs_second_look(item: SegmentedObject, group: Group, image: Region) -> bool:
@@ -157,21 +158,26 @@ class Recent:
     """Objects that were given lately, so that a second look gives none of them again."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[int, int], list[tuple[SegmentedObject, bool]]] = defaultdict(list)
+        self._first: _Places = defaultdict(list)
+        self._again: _Places = defaultdict(list)
 
     def has(self, item: SegmentedObject, again: bool) -> bool:
         """Whether an object was given before; only second looks give one twice."""
-        near = {id(o): o for c in _cells(item.region) for o, a in self._cells[c] if again or a}
+        near: dict[int, SegmentedObject] = {}
+        for places in (self._first, self._again) if again else (self._again,):
+            for cell in _cells(item.region) if places else ():
+                near |= {id(o): o for o in places.get(cell, ())}
         return any(_doubles(item, other) for other in near.values())
 
     def add(self, item: SegmentedObject, again: bool) -> None:
         for cell in _cells(item.region):
-            self._cells[cell].append((item, again))
+            (self._again if again else self._first)[cell].append(item)
 
     def forget(self, row: int) -> None:
         """Objects that end above ``row`` are met no more."""
-        for cell in [c for c in self._cells if (c[0] + 1) * CELL <= row]:
-            del self._cells[cell]
+        for places in (self._first, self._again):
+            for cell in [c for c in places if (c[0] + 1) * CELL <= row]:
+                del places[cell]
 
 
 def _doubles(a: SegmentedObject, b: SegmentedObject) -> bool:

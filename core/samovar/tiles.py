@@ -8,6 +8,7 @@ that can be resumed. Memory does not grow with the scene.
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from samovar.answers import answer, in_picture
 from samovar.discovery import one_line
 from samovar.errors import Cancelled, PluginError, PromptError, SamovarError, UsageError
-from samovar.executor import Progress, ahead, spread
+from samovar.executor import Progress, ProgressCallback, ahead, spread
 from samovar.grid import Region
 from samovar.job import Job
 from samovar.joining import Joiner, Taker
@@ -31,11 +32,17 @@ from samovar.objects import SegmentedObject
 from samovar.parts import RestingPart, from_bytes, to_bytes
 from samovar.plans import Step
 from samovar.prompts import Prompts
+from samovar.swaths import swath_of
 
+LOG = logging.getLogger("samovar")
 ATTEMPTS = 3
 """Times that a tile is tried."""
 PATIENCE = 5
 """A run whose first tiles fail, this many and no other, is stopped: the next would fail too."""
+AGAIN = 2.0
+"""Times that a file may be read before a line says what can be done about it."""
+WAITING = 32 << 20
+"""Bytes of results that may wait to be taken, so that nobody stops looking meanwhile."""
 PAUSE_S = 0.2
 """Before the second attempt; a connection may come back."""
 
@@ -48,6 +55,10 @@ class Look:
     result: bytes = b""
     error: Exception | None = None
     attempts: int = 1
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.result)
 
 
 Crew = Callable[[Iterable[Step]], Generator[Look, None, None]]
@@ -94,24 +105,23 @@ def run_tiles(job: Job, run: TileRun, taker: Taker) -> list[Failed]:
     crew = run.crew or local_crew(job, run.workers)
     resumed = run.ledger is not None and len(run.ledger) > 0
     joiner = Joiner(job, run.tiling, taker, semantic=run.semantic, tolerant=run.tolerant)
+    told = _Told(job.progress, planned(job, run.tiling))
     with ExitStack() as stack:
         if run.ledger is None:
             stack.enter_context(spool)
-        todo = (s for s in plan(job, run.tiling) if not (resumed and spool.has(s.view.key)))
-        looks = stack.enter_context(closing(crew(todo)))
-        queue = _Queue(looks, spool, keep=run.ledger is not None, tolerant=run.tolerant)
-        total = planned(job, run.tiling)
+        steps = plan(job, run.tiling, _together(job, run))
+        todo = (s for s in steps if not (resumed and spool.has(s.view.key)))
+        looks = stack.enter_context(closing(crew(told.noted(todo))))
+        queue = _Queue(looks, spool, told, keep=run.ledger is not None, tolerant=run.tolerant)
         for step in plan(job, run.tiling):
             if job.cancel is not None:
                 job.cancel.check()
             result = queue.take(step.view.key)
             joiner.add(step, [] if result is None else from_bytes(result))
-            if job.progress is not None:
-                job.progress(Progress(step.position + 1, total, step.view.key))
+            told.joined(step)
         joiner.finish()
         queue.judge()
-    if job.progress is not None:
-        job.progress(Progress(total, total))
+    told.all()
     return queue.failed
 
 
@@ -152,11 +162,29 @@ def in_order(
     return tuple(found[p.id] for p in prompts if p.id in found)
 
 
-def plan(job: Job, tiling: Tiling) -> Iterator[Step]:
-    """The steps of a job in raster order; the same whenever it is asked."""
+def plan(job: Job, tiling: Tiling, together: int = 1) -> Iterator[Step]:
+    """The steps of a job; the same whenever it is asked.
+
+    In raster order, which is that of joining; or with so many rows of tiles ``together``.
+    """
     if job.prompts is None:
-        return plan_tiles(job.image, tiling)
-    return iter(plan_prompted(job.image, job.prompts.objects, tiling))
+        return plan_tiles(job.image, tiling, together)
+    return iter(plan_prompted(job.image, job.prompts.objects, tiling, together))
+
+
+def _together(job: Job, run: TileRun) -> int:
+    """Rows of tiles that are looked at together, and memory for the blocks that they share."""
+    if run.crew is not None or one_view(job.image) is not None:
+        # elsewhere neighbouring tiles go to different readers
+        return 1
+    swath = swath_of(Lattice.of(job.image, run.tiling), job.image.blocks)
+    if swath.again > AGAIN:
+        LOG.warning(
+            "%s: its rows are so long that each will be read about %.0f times; a copy in tiles is "
+            "read once: gdal_translate -of COG IN OUT.tif", job.image.info.source, swath.again,
+        )  # fmt: skip
+    job.image.keep_blocks(swath.kept)
+    return swath.rows
 
 
 def planned(job: Job, tiling: Tiling) -> int:
@@ -183,7 +211,7 @@ def local_crew(job: Job, workers: int) -> Crew:
             closing(
                 ahead(steps, lambda s: _read(job, s), depth=workers + 1, cancel=job.cancel)
             ) as seen,
-            closing(spread(seen, work, workers=workers, cancel=job.cancel)) as looks,
+            closing(spread(seen, work, workers=workers, room=WAITING, cancel=job.cancel)) as looks,
         ):
             yield from looks
 
@@ -256,8 +284,11 @@ def _ask(job: Job, seen: _Picture) -> list[RestingPart]:
 class _Queue:
     """Results in the order in which they are asked for; what comes early waits in the spool."""
 
-    def __init__(self, looks: Iterator[Look], spool: Ledger, *, keep: bool, tolerant: bool) -> None:
-        self._looks, self._spool, self._keep, self._tolerant = looks, spool, keep, tolerant
+    def __init__(
+        self, looks: Iterator[Look], spool: Ledger, told: _Told, *, keep: bool, tolerant: bool
+    ) -> None:
+        self._looks, self._spool, self._told = looks, spool, told
+        self._keep, self._tolerant = keep, tolerant
         self._failures: dict[str, Exception] = {}
         self._early: set[str] = set()
         self._succeeded = False
@@ -279,6 +310,7 @@ class _Queue:
                 return look.result
             self._spool.put(look.key, look.result, look.attempts)
             self._early.add(look.key)
+            self._told.looked(look.key)
         if self._failures.pop(key, None) is not None:
             return None
         self._early.discard(key)
@@ -307,6 +339,38 @@ class _Queue:
             self._spool.fail(look.key, message, look.attempts)
         if len(self.failed) >= PATIENCE and not self._succeeded:
             raise self._first
+
+
+class _Told:
+    """Progress: how many of all tiles were looked at, in whatever order they are."""
+
+    def __init__(self, tell: ProgressCallback | None, total: int) -> None:
+        self._tell, self._total = tell, total
+        self._places: dict[str, int] = {}
+        self._done = 0
+
+    def noted(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Steps as they are begun."""
+        for step in steps:
+            self._places[step.view.key] = step.position
+            yield step
+
+    def looked(self, key: str) -> None:
+        """A tile waits to be joined."""
+        self._say(self._places.pop(key, 0), key)
+
+    def joined(self, step: Step) -> None:
+        self._places.pop(step.view.key, None)
+        self._say(step.position, step.view.key)
+
+    def all(self) -> None:
+        if self._tell is not None:
+            self._tell(Progress(self._total, self._total))
+
+    def _say(self, place: int, key: str) -> None:
+        self._done = max(self._done, place + 1)
+        if self._tell is not None:
+            self._tell(Progress(self._done, self._total, key))
 
 
 def _sayable(error: Exception, tile: str) -> Exception:

@@ -10,7 +10,7 @@ from typing import Any
 from rasterio.errors import RasterioError
 
 from samovar.errors import InputError
-from samovar_geo.opening import CACHE_BYTES, damaged, gdal, is_remote, open_dataset
+from samovar_geo.opening import damaged, gdal, is_remote, open_dataset
 
 
 class Handles:
@@ -24,7 +24,6 @@ class Handles:
     def __init__(self, path: str, source: str) -> None:
         self._path, self._source = path, source
         self._remote = is_remote(path)
-        self.cache = CACHE_BYTES
         self._lock = Lock()
         self._idle: list[Any] = []
         self._closed = False
@@ -41,7 +40,7 @@ class Handles:
                 raise InputError(f"{self._source}: the image is closed: open it again")
             dataset = self._idle.pop() if self._idle else None
         try:
-            with gdal(remote=self._remote, cache=self.cache):
+            with gdal(remote=self._remote):
                 if dataset is None:
                     dataset = open_dataset(self._path, self._source)
                 yield dataset

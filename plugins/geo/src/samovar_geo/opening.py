@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
@@ -20,32 +21,40 @@ from samovar.errors import GeometryError, InputError
 CACHE_BYTES = 32 * 2**20
 """GDAL's block cache, where the user has not set GDAL_CACHEMAX. Its own default is 5 % of RAM.
 
-Enough for the blocks that a tile shares with its neighbour in the row; more would not be read
-again before it is pushed out, and fills memory on large scenes."""
-CACHE_MOST = 256 * 2**20
-BLOCKS_HELD = 12
-"""Blocks of all bands that the cache has room for, whatever their size, up to CACHE_MOST."""
+Enough for the blocks that a tile shares with its neighbours in most files; whoever reads a scene
+says what more is worth keeping (:func:`keep`)."""
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # GDAL's own words would reach the screen beside ours
 logging.getLogger("rasterio").addHandler(logging.NullHandler())
 
 
-def cache_for(dataset: Any) -> int:
-    """Bytes of block cache for reading neighbouring tiles of a dataset."""
-    rows, columns = dataset.block_shapes[0]
-    # what numpy has no name for has at most eight bytes
-    sizes = (np.dtype(n).itemsize if n in np.sctypeDict else 8 for n in dataset.dtypes)
-    block = rows * columns * sum(sizes)
-    return int(min(max(CACHE_BYTES, BLOCKS_HELD * block), CACHE_MOST))
+_kept: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+_lock = Lock()
+
+
+def keep(reader: object, nbytes: int) -> None:
+    """Blocks of so many bytes are worth keeping as long as ``reader`` lives.
+
+    There is one cache a process: it is as large as the largest that is asked for, so that a writer
+    with few wishes does not empty a reader's.
+    """
+    with _lock:
+        _kept[reader] = nbytes
+
+
+def cache_bytes() -> int:
+    """Size of the block cache now."""
+    with _lock:
+        return max([CACHE_BYTES, *_kept.values()])
 
 
 @contextmanager
-def gdal(*, remote: bool = False, cache: int = CACHE_BYTES) -> Iterator[None]:
+def gdal(*, remote: bool = False) -> Iterator[None]:
     """GDAL with a bounded block cache, and without directory listings of web servers."""
     options: dict[str, Any] = {}
     if "GDAL_CACHEMAX" not in os.environ:
-        options["GDAL_CACHEMAX"] = cache
+        options["GDAL_CACHEMAX"] = cache_bytes()
     if "GDAL_BAND_BLOCK_CACHE" not in os.environ:
         # GDAL's other way takes eight bytes for every block of a file, read or not
         options["GDAL_BAND_BLOCK_CACHE"] = "HASHSET"

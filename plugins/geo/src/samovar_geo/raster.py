@@ -26,13 +26,9 @@ from samovar_geo.bands import Bands, choose_bands
 from samovar_geo.emptiness import missing_blocks
 from samovar_geo.georeference import centre_affine, frame_of, is_georeferenced
 from samovar_geo.handles import Handles
+from samovar_geo.layout import blocks_of
 from samovar_geo.measures import Ellipsoid
-from samovar_geo.opening import (
-    cache_for,
-    gdal_path,
-    is_remote,
-    refuse_unusable,
-)
+from samovar_geo.opening import gdal_path, is_remote, keep, refuse_unusable
 
 SAMPLE = 512
 """Side of the coarse picture that a scene's values are sampled from."""
@@ -109,7 +105,6 @@ class RasterImage(Image):
 
     def _describe(self, dataset: Any, options: RasterOptions) -> None:
         refuse_unusable(dataset, self._source)
-        self._handles.cache = cache_for(dataset)
         self._bands: Bands = choose_bands(dataset, options.bands, self._source)
         self._valid_by_mask = _has_mask(dataset, self._bands.indexes)
         self._valid_by_value = self._bands.dtype.kind == "f"
@@ -149,6 +144,7 @@ class RasterImage(Image):
             },
         )
         self._missing = missing_blocks(dataset, self._bands.indexes, self._remote)
+        self.blocks = blocks_of(dataset, self._bands.indexes, self._scale)
 
     def _grid(
         self, transform: Affine, shape: tuple[int, ...], domain: Domain, frame: Frame
@@ -316,7 +312,12 @@ class RasterImage(Image):
             sizes |= self._ellipsoid.measure(segmented)
         return sizes
 
+    def keep_blocks(self, nbytes: int) -> None:
+        """GDAL's block cache grows to ``nbytes``, unless GDAL_CACHEMAX is set."""
+        keep(self._handles, nbytes)
+
     def close(self) -> None:
+        keep(self._handles, 0)
         self._handles.close()
 
     def _window(self, region: Region) -> Window:
