@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import OutputError, SamovarError, UsageError
+from samovar.errors import OutputError, UsageError
+from samovar.room import DiskFull, disk_full, is_full, says_full
 
 SUFFIX = ".ledger"
 VERSION = 1
@@ -25,10 +27,6 @@ CREATE TABLE IF NOT EXISTS tiles (
     key TEXT PRIMARY KEY, failed TEXT, attempts INTEGER NOT NULL, result BLOB
 );
 """
-
-
-class DiskFull(SamovarError):
-    """The disk has no room for the next result; what was finished is kept."""
 
 
 def ledger_path(output: Path) -> Path:
@@ -56,8 +54,8 @@ class Ledger:
             self._db.executescript(_SCHEMA)
             self._db.execute("SELECT 1 FROM tiles WHERE failed IS NULL LIMIT 1")
         except sqlite3.Error as error:
-            if _full(error):
-                raise self._disk_full() from error
+            if full := self._full(error):
+                raise full from error
             raise OutputError(
                 f"{path}: cannot be used as a ledger ({error}): --overwrite begins anew"
             ) from error
@@ -98,12 +96,6 @@ class Ledger:
                 "options, or begin anew with --overwrite"
             )
         return differing
-
-    def note(self, key: str, value: Any) -> Any:
-        """Keep a note and return the one that was there before."""
-        before = self._get(key)
-        self._set(key, value)
-        return before
 
     def has(self, tile: str) -> bool:
         """Whether a tile was finished."""
@@ -189,16 +181,16 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            if _full(error):
-                raise self._disk_full() from error
+            if full := self._full(error):
+                raise full from error
             raise OutputError(f"{self.path}: the ledger cannot be written ({error})") from error
 
-    def _disk_full(self) -> DiskFull:
-        where = "the temporary folder" if self.path is None else str(self.path)
-        return DiskFull(
-            f"{where}: no space left on the disk: make room, then run the same command with "
-            "--resume; finished tiles were kept"
-        )
+    def _full(self, error: sqlite3.Error) -> DiskFull | None:
+        """What to say when the disk is full; None for other trouble."""
+        folder = Path(tempfile.gettempdir()) if self.path is None else self.path.parent
+        if not (says_full(error) or is_full(folder)):
+            return None
+        return disk_full(self.path or f"{folder} (temporary files)")
 
 
 def remove_ledger(path: Path | None) -> None:
@@ -206,8 +198,3 @@ def remove_ledger(path: Path | None) -> None:
     if path is not None:
         for ending in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _full(error: sqlite3.Error) -> bool:
-    text = str(error).lower()
-    return "full" in text or "disk i/o" in text

@@ -6,6 +6,7 @@ stops the writing of several, those that were finished are kept.
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import sys
@@ -160,6 +161,17 @@ def temporary_name(target: Path, suffix: str = "") -> Path:
     suffix = suffix or target.suffix
     stem = target.name[: len(target.name) - len(suffix)]
     return target.with_name(f".{stem}.{secrets.token_hex(4)}{suffix}")
+
+
+def sweep(target: Path, suffix: str = "") -> None:
+    """Remove the temporary files that a run which was killed left of ``target``."""
+    suffix = suffix or target.suffix
+    stem = target.name[: len(target.name) - len(suffix)]
+    ours = re.compile(rf"\.{re.escape(stem)}\.[0-9a-f]{{8}}{re.escape(suffix)}")
+    for left in target.parent.iterdir():
+        if ours.match(left.name):
+            with suppress(OSError):
+                left.unlink()
 
 
 def stage(target: Path, who: str, write: Callable[[Path], object], suffix: str = "") -> Staged:

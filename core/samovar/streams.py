@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -14,12 +13,12 @@ from samovar.discovery import one_line
 from samovar.errors import OutputError, PluginError, SamovarError
 from samovar.formats import stage_objects, take_over, written_suffix
 from samovar.image import Image
-from samovar.ledger import DiskFull
 from samovar.objects import Objects, SegmentedObject
 from samovar.options import accepted_options
 from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.protocols import ObjectSink, StreamHead
+from samovar.room import disk_full, is_full, says_full
 from samovar.specs import FormatSpec
 from samovar.staging import Staged, reason, temporary_name
 from samovar.tiles import in_order
@@ -72,11 +71,6 @@ class Streams:
         """All objects are kept in memory."""
         return self._keep
 
-    @property
-    def temporaries(self) -> list[Path]:
-        """Files that are being written."""
-        return [one.staged.temporary for one in self._open]
-
     def add(self, item: SegmentedObject) -> None:
         for one in self._open:
             with _said(one):
@@ -109,7 +103,8 @@ class Streams:
                 done.append(one.staged)
                 self._open.pop(0)
             for path, spec in self._waiting:
-                done.append(stage_objects(objects, path, spec, self._image, **self._options))
+                with _naming(path, spec.canonical):
+                    done.append(stage_objects(objects, path, spec, self._image, **self._options))
         except BaseException:
             for staged in done:
                 staged.discard()
@@ -166,14 +161,13 @@ def _naming(target: Path, who: str) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except SamovarError:
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC or "no space" in str(error).lower():
-            raise DiskFull(
-                f"{target}: no space left on the disk: make room, then run the same command with "
-                "--resume; finished tiles were kept"
-            ) from error
-        raise OutputError(f"{target}: cannot be written ({reason(error)})") from error
     except Exception as error:
+        ours = isinstance(error, SamovarError)
+        # asked at once, before what is half written goes and leaves room
+        if says_full(error) or (not ours and is_full(target.parent)):
+            raise disk_full(target) from error
+        if ours:
+            raise
+        if isinstance(error, OSError):
+            raise OutputError(f"{target}: cannot be written ({reason(error)})") from error
         raise PluginError(f"{target}: {who} failed: {one_line(error)}") from error

@@ -34,7 +34,7 @@ from samovar.objects import Objects
 from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
-from samovar.staging import Turn, in_turn, stage
+from samovar.staging import Turn, in_turn, stage, sweep
 
 if TYPE_CHECKING:
     from samovar.cli.segment_tiles import Done
@@ -199,6 +199,8 @@ def _run_tiles(
         ledger = place.ledger(image)
         if ledger is not None:
             stack.callback(ledger.close)
+            for other in filter(None, (outputs.preview, outputs.manifest)):
+                sweep(other)
             if ledger.begin(identity, soft=(tiles.SOFT,)):
                 say("the tiles so far were made with another runtime or processor: outlines may "
                     "differ by a pixel")  # fmt: skip
@@ -300,7 +302,7 @@ def _report(
         say(f"{model['runtime']['precision']} of this model has not passed its gate")
     if restricted := _licence_line(model):
         say(restricted)
-    hidden = {"id", "class", "uncertainty", "bounds", "score", "name"}
+    hidden = {"id", "label", "class", "uncertainty", "bounds", "score", "name"}
     carried = {key for item in objects for key in item.attributes}
     measures = [k for k in _columns(rows) if k not in hidden | carried]
     columns = ["label", "name", *(_HEADINGS.get(k, k) for k in measures), "score"]
@@ -308,7 +310,7 @@ def _report(
         say("no object was found")
     print_table(
         columns,
-        [[r["id"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows[:SHOWN]],
+        [[r["label"], r["name"], *(r.get(k) for k in measures), r["score"]] for r in rows[:SHOWN]],
     )
     count = len(rows) if done is None else done.count
     if count > SHOWN:

@@ -11,7 +11,7 @@ from typing import Any
 
 from samovar.cli.tile_options import TileOptions
 from samovar.errors import OutputError, UsageError
-from samovar.formats import replaces
+from samovar.formats import replaces, written_suffix
 from samovar.image import Image
 from samovar.job import Job, Recipe
 from samovar.lattice import Tiling, one_view
@@ -19,7 +19,7 @@ from samovar.ledger import Ledger, ledger_path, remove_ledger
 from samovar.manifest import to_json
 from samovar.objects import Objects, SegmentedObject
 from samovar.specs import FormatSpec
-from samovar.staging import Staged
+from samovar.staging import Staged, sweep
 from samovar.streams import Streams, head_of
 from samovar.tiles import Crew, Failed, TileRun, run_tiles
 
@@ -198,10 +198,11 @@ def segmented(
             crew=crew,
         )
         head = head_of(job.image, record, job.prompts, semantic=options.semantic)
+        if ledger is not None:
+            for path, spec in outputs:
+                sweep(path, written_suffix(path, spec))
         streams = Streams(outputs, head, job.image, writing, keep=keep)
         stack.callback(streams.abort)
-        if ledger is not None:
-            _sweep(ledger, streams.temporaries)
         summary = Summary(shown)
         failed = run_tiles(job, run, Both(streams, summary))
         staged, objects = streams.finish(job.prompts)
@@ -210,14 +211,6 @@ def segmented(
         yield Done(staged, objects, summary.count, summary.empty, failed)
         if ledger is not None and not failed:
             ledger.finish(keep=options.resume)
-
-
-def _sweep(ledger: Ledger, temporaries: Sequence[Path]) -> None:
-    """Remove what a killed run left half written; remember the names of this one's files."""
-    folder = ledger.path.parent if ledger.path is not None else Path()
-    for name in ledger.note("temporaries", [p.name for p in temporaries]) or ():
-        for left in folder.glob(f"{name}*"):
-            left.unlink(missing_ok=True)
 
 
 def crew_of(options: TileOptions, job: Job, recipe: Recipe) -> Crew | None:

@@ -58,10 +58,16 @@ def multi(shape: Any) -> Any:
 def write_layer(batch: Batch, driver: str, **options: Any) -> None:
     """Write one layer with GDAL, streaming. Raises OSError when it cannot be written."""
     schema = pa.schema(fields_of(batch))
+    ours: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for features in batch.features:
-            yield pa.record_batch(arrays_of(batch, features), schema=schema)
+        try:
+            for features in batch.features:
+                yield pa.record_batch(arrays_of(batch, features), schema=schema)
+        except Exception as error:
+            # GDAL would say only that it got no batch
+            ours.append(error)
+            raise
 
     reader = pa.RecordBatchReader.from_batches(schema, batches())
     try:
@@ -73,7 +79,9 @@ def write_layer(batch: Batch, driver: str, **options: Any) -> None:
                 geometry_type="MultiPolygon",
                 crs=batch.crs.to_wkt() if batch.crs is not None else None, **options,
             )  # fmt: skip
-    except GDAL_ERRORS as error:
+    except (*GDAL_ERRORS, RuntimeError) as error:
+        if ours:
+            raise ours[0] from None
         raise OSError(" ".join(str(error).split())) from error
     if not Path(batch.path).exists():
         raise OSError(f"{batch.path}: was not written")

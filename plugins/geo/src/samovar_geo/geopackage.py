@@ -70,12 +70,16 @@ def prepare(target: Path, path: Path) -> None:
 
     Raises:
         OutputError: as :func:`check`.
+        OSError: the copy cannot be written.
     """
     if not target.exists() or not target.stat().st_size:
         return
     check(target, LAYER)
-    with closing(sqlite3.connect(target)) as old, closing(sqlite3.connect(path)) as new:
-        old.backup(new)
+    try:
+        with closing(sqlite3.connect(target)) as old, closing(sqlite3.connect(path)) as new:
+            old.backup(new)
+    except sqlite3.Error as error:
+        raise OSError(f"{target}: its other layers cannot be copied ({error})") from error
 
 
 def write(batch: Batch) -> None:

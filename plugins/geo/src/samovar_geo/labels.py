@@ -20,6 +20,7 @@ from samovar.image import Image
 from samovar.masks import PixelMask
 from samovar.objects import Objects, SegmentedObject
 from samovar.protocols import StreamHead
+from samovar.room import require_room
 from samovar_geo.georeference import corner_transform, raster_crs
 from samovar_geo.opening import gdal
 from samovar_geo.provenance import record
@@ -61,10 +62,10 @@ class LabelGeoTiff:
         try:
             for item in objects:
                 sink.add(item)
+            sink.close()
         except BaseException:
             sink.abort()
             raise
-        sink.close()
 
 
 class LabelSink:
@@ -113,17 +114,18 @@ class LabelSink:
         """Turn the draft into the file. Raises OSError when it cannot be written."""
         dtype = np.min_scalar_type(self._highest)
         tags = record(self._head.provenance)
-        try:
-            with gdal(), as_os_error():
-                self._draft.update_tags(
-                    TIFFTAG_SOFTWARE=tags.pop("SOFTWARE"),
-                    **{f"SAMOVAR_{k}": v for k, v in tags.items()},
-                )
-                self._draft.set_band_description(1, "class" if self._head.semantic else "object")
-                self._draft.close()
-                _to_cog(self._draft_file, self._path, dtype, self._image.shown)
-        finally:
-            self.abort()
+        with gdal(), as_os_error():
+            self._draft.update_tags(
+                TIFFTAG_SOFTWARE=tags.pop("SOFTWARE"),
+                **{f"SAMOVAR_{k}": v for k, v in tags.items()},
+            )
+            self._draft.set_band_description(1, "class" if self._head.semantic else "object")
+            self._draft.close()
+            # GDAL writes blocks late, and closes without a word where they do not fit
+            require_room(self._draft_file)
+            _to_cog(self._draft_file, self._path, dtype, self._image.shown)
+            require_room(self._path)
+        self.abort()
 
     def abort(self) -> None:
         with suppress(RasterioError):
@@ -149,14 +151,20 @@ class _Ranks:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._base = sqlite3.connect(file, isolation_level=None)
-        self._base.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE ranks (id INTEGER PRIMARY KEY, pixels INT, score REAL)"
-        )
+        try:
+            self._base = sqlite3.connect(file, isolation_level=None)
+            self._base.executescript(
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+                "CREATE TABLE ranks (id INTEGER PRIMARY KEY, pixels INT, score REAL)"
+            )
+        except sqlite3.Error as error:
+            raise OSError(f"{file}: cannot be written ({error})") from error
 
     def put(self, id: int, pixels: int, score: float) -> None:
-        self._base.execute("INSERT OR REPLACE INTO ranks VALUES (?, ?, ?)", (id, pixels, score))
+        try:
+            self._base.execute("INSERT OR REPLACE INTO ranks VALUES (?, ?, ?)", (id, pixels, score))
+        except sqlite3.Error as error:
+            raise OSError(f"{self._file}: cannot be written ({error})") from error
 
     def shows(self, id: int, there: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Where ``id`` comes before what is there."""

@@ -104,11 +104,14 @@ class Spool:
         if self._indexed:
             return
         self._flush()
-        # 32-bit integers are exact, unlike the R-tree's usual floats
-        self._base.executescript(
-            "CREATE VIRTUAL TABLE places USING rtree_i32(id, top, bottom, lft, rght);"
-            "INSERT INTO places SELECT number, top, bottom, lft, rght FROM kept"
-        )
+        try:
+            # 32-bit integers are exact, unlike the R-tree's usual floats
+            self._base.executescript(
+                "CREATE VIRTUAL TABLE places USING rtree_i32(id, top, bottom, lft, rght);"
+                "INSERT INTO places SELECT number, top, bottom, lft, rght FROM kept"
+            )
+        except sqlite3.Error as error:
+            raise OSError(f"the spool cannot be written ({error})") from error
         self._indexed = True
 
 

@@ -80,6 +80,8 @@ class VectorSink:
     def close(self) -> None:
         """Write the file, with what of an older one stays: as it is now, not when the run began.
 
+        The spool stays when that fails, until :meth:`abort`.
+
         Raises:
             OSError: it cannot be written.
             OutputError: another program holds the older one.
@@ -87,12 +89,10 @@ class VectorSink:
         if self._lost:
             total = self._spool.count + self._lost
             LOG.warning("%d of %d objects were not found and have no polygon", self._lost, total)
-        try:
-            if self._drain.prepare is not None and self._target is not None:
-                self._drain.prepare(self._target, self._path)
-            self._drain(self._batch())
-        finally:
-            self._spool.close()
+        if self._drain.prepare is not None and self._target is not None:
+            self._drain.prepare(self._target, self._path)
+        self._drain(self._batch())
+        self._spool.close()
 
     def abort(self) -> None:
         self._spool.close()
@@ -198,10 +198,10 @@ class VectorWriter:
         try:
             for item in objects:
                 sink.add(item)
+            sink.close()
         except BaseException:
             sink.abort()
             raise
-        sink.close()
 
 
 class GeoPackage(VectorWriter):
