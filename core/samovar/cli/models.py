@@ -60,8 +60,9 @@ def info_command(model: Model, json: AsJson = False) -> int:
     one = describe_model(model)
     record = {**_plain(asdict(one)), **_plain(dict(one.record))}
     record.pop("record", None)
-    if one.whole:
+    if record.pop("whole"):
         record.pop("encode_size")
+        record.setdefault("kind", "segmenter")
     if timed := _timed_here(record.get("weights_sha256", "")):
         record["timed_here"] = timed
     if json:

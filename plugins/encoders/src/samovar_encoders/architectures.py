@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from samovar.bundle import Bundle
 from samovar.bundle_files import FILE_NAME
 from samovar.resize import Preparation
+from samovar.segmenter_bundle import SegmenterBundle
 
-from .registry import RECORDS, ModelRecord
+from .model_record import ModelRecord
+from .registry import RECORDS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,9 +44,9 @@ class SamArchitecture:
     @property
     def roles(self) -> tuple[str, ...]:
         """The graphs of its bundle; a model that can be none has its encoder alone."""
-        from .roles import ROLES
+        from .roles import roles_of
 
-        return ROLES if self.record.can_be_bundle else ROLES[:1]
+        return roles_of(self.record)
 
     def role(self, role: str) -> nn.Module:
         """The module of one graph; it shares its weights with ``module``."""
@@ -75,14 +77,15 @@ class SamArchitecture:
         from .checkpoint import fill_from_files, fill_from_graphs
 
         if len(paths) == 1 and (Path(paths[0]) / FILE_NAME).is_file():
-            bundle = Bundle.load(paths[0])
+            kind = SegmenterBundle if self.record.segmenter else Bundle
+            bundle = kind.load(paths[0])
             graphs = [bundle.graph(role) for role in self.roles]
             self._sources = fill_from_graphs(self.module, self.record, graphs)
         else:
             self._sources, _ = fill_from_files(self.module, self.record, paths)
 
-    def export(self, folder: str | Path) -> Bundle:
-        """The three graphs, compared with torch, as a bundle. Raises ExportError, OutputError."""
+    def export(self, folder: str | Path) -> Bundle | SegmenterBundle:
+        """The graphs, compared with torch, as a bundle. Raises ExportError, OutputError."""
         from .checkpoint import Imported
         from .importing import refuse_what_cannot_be_a_bundle, write_bundle
 

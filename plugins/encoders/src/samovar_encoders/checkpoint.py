@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from .errors import CheckpointError
-from .registry import RECORDS, ModelRecord
+from .model_record import ModelRecord
+from .registry import RECORDS
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module", "net", "params")
 """Keys under which training scripts keep a state dict."""

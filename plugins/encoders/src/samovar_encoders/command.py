@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from samovar.errors import DependencyError, UsageError
 
-from .registry import RECORDS
+from .model_record import ModelRecord
+from .registry import RECORDS, record
 
 
 def import_models(
@@ -44,4 +45,11 @@ def import_models(
     typer.echo(f"{output}: {bundle.name} {bundle.version}, {bundle.parameters:,} parameters")
     typer.echo(f"graphs agree with torch within {worst:.1e} of each output's largest value")
     typer.echo(f"licence of the weights: {bundle.weights_licence or 'not stated'}")
-    typer.echo(f"next: samovar segment PICTURE --model {output} --box X0,Y0,X1,Y1")
+    typer.echo(f"next: samovar segment {_question(record(model))} --model {output}")
+
+
+def _question(rules: ModelRecord) -> str:
+    """What to ask a model, on the command line."""
+    if rules.dimensions == 3:
+        return "VOLUME -o OUT --point X,Y,Z" if rules.frame.kinds else "VOLUME -o OUT"
+    return "PICTURE -o OUT --box X0,Y0,X1,Y1"

@@ -23,6 +23,7 @@ from .sam.prompt_encoder import (
     PAD,
     POSITIVE,
     RandomPositionEncoding,
+    boxes_first,
 )
 from .sam.transformer import TwoWayBlock, TwoWayTransformer
 
@@ -160,14 +161,7 @@ class PromptEncoder(nn.Module):
         """``points`` (B, N, 2), ``labels`` (B, N), ``boxes`` (B, 4); masks raise ValueError."""
         if masks is not None:
             raise ValueError("EfficientSAM takes no mask prompt: give points or a box")
-        pieces, kinds = [], []
-        if boxes is not None:
-            pieces.append(boxes.reshape(-1, 2, 2))
-            pair = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]], device=boxes.device)
-            kinds.append(pair.expand(boxes.shape[0], -1))
-        if points is not None and labels is not None:
-            pieces.append(points)
-            kinds.append(labels.to(torch.int64))
+        pieces, kinds = boxes_first(points, labels, boxes)
         if not pieces:
             raise ValueError("EfficientSAM needs at least one point or a box")
         sparse = self.sparse(torch.cat(pieces, dim=1), torch.cat(kinds, dim=1))
@@ -209,13 +203,7 @@ class EfficientTwoWayBlock(TwoWayBlock):
         if not self.first:
             tokens = tokens + token_pe
         tokens = self.norm1(tokens + self.self_attn(tokens, tokens, tokens, token_bias))
-        tokens = tokens + self.cross_attn_token_to_image(tokens + token_pe, image + image_pe, image)
-        tokens = self.norm2(tokens)
-        tokens = self.norm3(tokens + self.mlp(tokens))
-        image = image + self.cross_attn_image_to_token(
-            image + image_pe, tokens + token_pe, tokens, token_bias
-        )
-        return tokens, self.norm4(image)
+        return self.exchange(tokens, image, token_pe, image_pe, token_bias)
 
 
 class EfficientMaskDecoder(MaskDecoder):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .model import EMBEDDING, Features, PromptableModel
 from .sam.layers import MLP, LayerNorm2d
+from .sam.mask_decoder import upscaling
 from .sam.prompt_encoder import PromptEncoder
 from .sam.transformer import TwoWayTransformer, as_map, as_tokens
 from .tiny_vit import BiasedAttention, Block, NormMLP, TinyViT
@@ -64,13 +65,7 @@ class QueryDecoder(nn.Module):
     def __init__(self, dim: int = 256) -> None:
         super().__init__()
         self.transformer = TwoWayTransformer(dim)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
-            LayerNorm2d(dim // 4),
-            nn.GELU(),
-            nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
-            nn.GELU(),
-        )
+        self.output_upscaling = upscaling(dim)
         self.output_hypernetworks_mlps = nn.ModuleList([MLP(dim, dim, dim // 8, 3)])
 
     def forward(self, image: Tensor, image_pe: Tensor, queries: Tensor) -> Tensor:

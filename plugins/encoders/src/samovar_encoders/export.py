@@ -12,7 +12,7 @@ import torch
 
 from .errors import ExportError
 from .model import PromptableModel
-from .registry import ModelRecord
+from .model_record import ModelRecord
 from .roles import names_of, role_module, sample_inputs
 
 OPSET = 20

@@ -14,13 +14,15 @@ from samovar.errors import UsageError
 from samovar.resize import Normalisation, Preparation, PromptScale
 from samovar.resize import Resize as HostResize
 from samovar.roi import RoiRule
+from samovar.segmenter_bundle import SegmenterBundle
 from samovar.selection import Selection
 
 from .checkpoint import Imported, load_weights
 from .export import export_role
 from .model import EMBEDDING, PromptableModel
-from .registry import ModelRecord, record
-from .roles import ROLES
+from .model_record import ModelRecord
+from .registry import record
+from .roles import roles_of
 
 INTERPOLATION = {
     "pillow-bilinear": ("bilinear-antialias", True),
@@ -49,11 +51,11 @@ def import_checkpoint(paths: Sequence[str | Path], name: str) -> Imported:
 
 def import_bundle(
     paths: Sequence[str | Path], name: str, folder: str | Path, version: str = "0.1.0"
-) -> Bundle:
+) -> Bundle | SegmenterBundle:
     """Import, export the graphs, verify them against torch, write the bundle.
 
     Raises:
-        UsageError: a prompt-free model, which no bundle of three graphs can express.
+        UsageError: a model that nothing here runs but torch.
         CheckpointError, ExportError, OutputError: as their parts do.
     """
     refuse_what_cannot_be_a_bundle(record(name))
@@ -61,25 +63,27 @@ def import_bundle(
 
 
 def refuse_what_cannot_be_a_bundle(rules: ModelRecord) -> None:
-    """Raises UsageError for a model that takes no prompts, or whole volumes."""
-    if rules.can_be_bundle:
-        return
-    why = "takes no prompts" if rules.dimensions == 2 else "works on whole volumes"
-    raise UsageError(
-        f"{rules.name} {why}, so it cannot be a bundle: build it with "
-        "samovar_encoders.importing.import_checkpoint"
-    )
+    """Raises UsageError for a model that neither the host nor a segmenter runs."""
+    if not (rules.can_be_bundle or rules.segmenter):
+        raise UsageError(
+            f"{rules.name} takes no prompts, so it cannot be a bundle: build it with "
+            "samovar_encoders.importing.import_checkpoint"
+        )
 
 
-def write_bundle(imported: Imported, folder: str | Path, version: str = "0.1.0") -> Bundle:
+def write_bundle(
+    imported: Imported, folder: str | Path, version: str = "0.1.0"
+) -> Bundle | SegmenterBundle:
     """Export, verify and write a model that is already in memory."""
     rules, model = imported.record, imported.module
     with tempfile.TemporaryDirectory() as scratch:
         differences = {
-            role: export_role(model, rules, role, Path(scratch) / f"{role}.onnx") for role in ROLES
+            role: export_role(model, rules, role, Path(scratch) / f"{role}.onnx")
+            for role in roles_of(rules)
         }
         sources = {path.name: path for path in sorted(Path(scratch).iterdir())}
-        return describe(imported, differences, version).save(folder, sources)
+        made = describe if rules.can_be_bundle else describe_segmenter
+        return made(imported, differences, version).save(folder, sources)
 
 
 def describe(imported: Imported, differences: dict[str, float], version: str) -> Bundle:
@@ -90,7 +94,7 @@ def describe(imported: Imported, differences: dict[str, float], version: str) ->
     return Bundle(
         name=rules.name,
         version=version,
-        roles={role: f"{role}.onnx" for role in ROLES},
+        roles={role: f"{role}.onnx" for role in roles_of(rules)},
         files={},
         preparation=preparation(rules),
         embedding_shape=shapes.pop(EMBEDDING),
@@ -106,8 +110,33 @@ def describe(imported: Imported, differences: dict[str, float], version: str) ->
         weights_licence=rules.weights_licence,
         intended_use=f"{rules.system} as published; not a medical device",
         provenance=provenance(imported),
-        validation={"onnx_against_torch": {k: float(f"{v:.1e}") for k, v in differences.items()}},
+        validation=validation(differences),
     )
+
+
+def describe_segmenter(
+    imported: Imported, differences: dict[str, float], version: str
+) -> SegmenterBundle:
+    """``bundle.json`` of a model that a segmenter of this plugin runs."""
+    rules = imported.record
+    return SegmenterBundle(
+        name=rules.name,
+        version=version,
+        segmenter=f"samovar-encoders/{rules.name}",
+        roles={role: f"{role}.onnx" for role in roles_of(rules)},
+        modalities=rules.modalities,
+        parameters=sum(p.numel() for p in imported.module.parameters()),
+        code_licence=rules.code_licence,
+        weights_licence=rules.weights_licence,
+        intended_use=f"{rules.system} as published; not a medical device",
+        provenance=provenance(imported),
+        validation=validation(differences),
+    )
+
+
+def validation(differences: dict[str, float]) -> dict[str, Any]:
+    """How far the graphs are from torch."""
+    return {"onnx_against_torch": {k: float(f"{v:.1e}") for k, v in differences.items()}}
 
 
 def region_rule(rules: ModelRecord) -> RoiRule:

@@ -87,7 +87,8 @@ _SAM_MED3D = ModelRecord(
     dimensions=3,
     homepage="https://github.com/uni-medical/SAM-Med3D",
     parity="sam_med3d",
-    note="whole volumes of 128³ voxels at 1.5 mm; no bundle, no picture rules",
+    segmenter=HERE + "volume_segmenter:VolumeSegmenter",
+    note="windows of 128³ voxels at 1.5 mm",
 )
 
 MEDICAL: tuple[ModelRecord, ...] = (

@@ -59,6 +59,9 @@ class ModelRecord:
     has_fixture: bool = True
     """Upstream's numbers were recorded; otherwise only keys and shapes are checked."""
     note: str = ""
+    segmenter: str = ""
+    """``"module:Class"`` that runs it as a whole, by :class:`samovar.protocols.Segmenter`; of
+    systems that no bundle of an encoder and a decoder can express."""
     lora_targets: tuple[str, ...] = ("attn.qkv", "attn.proj")
     """Ends of the names of the encoder's layers that low-rank adapters go to."""
 

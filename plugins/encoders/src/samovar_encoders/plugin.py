@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from samovar import hookimpl
-from samovar.specs import ArgumentSpec, CommandSpec, EncoderSpec, OptionSpec
+from samovar.specs import ArgumentSpec, CommandSpec, EncoderSpec, OptionSpec, SegmenterSpec
 
 from .architectures import function_name
-from .registry import RECORDS, ModelRecord
+from .model_record import ModelRecord
+from .registry import RECORDS
 
 PLUGIN_API = (1, 0)
 
@@ -71,6 +72,28 @@ def samovar_commands() -> list[CommandSpec]:
 def samovar_encoders() -> list[EncoderSpec]:
     """The torch side of every system; none comes with weights."""
     return [_spec(record) for record in RECORDS.values()]
+
+
+@hookimpl
+def samovar_segmenters() -> list[SegmenterSpec]:
+    """Those that no encoder and decoder can express; `models import` makes their bundles."""
+    return [_segmenter(record) for record in RECORDS.values() if record.segmenter]
+
+
+def _segmenter(record: ModelRecord) -> SegmenterSpec:
+    return SegmenterSpec(
+        name=record.name,
+        target=record.segmenter,
+        summary=f"{record.system}: {record.architecture}",
+        graphs=("encoder", "decoder"),
+        dimensions=(3,),
+        modalities=record.modalities,
+        # a box is asked for by a click at its centre, as upstream does
+        prompt_kinds=("box", *record.frame.kinds) if record.frame.kinds else (),
+        code_licence=record.code_licence,
+        weights_licence=record.weights_licence,
+        citation=record.citation,
+    )
 
 
 def _spec(record: ModelRecord) -> EncoderSpec:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .model import Features, PromptableModel
+from .model_record import ModelRecord
 from .preprocess import Prepared, box_to_frame, content_size, prepare, to_frame
-from .registry import ModelRecord
 from .sam.layers import upscale
 
 

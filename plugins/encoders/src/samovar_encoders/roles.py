@@ -11,11 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import EMBEDDING, Features, PromptableModel
-from .registry import ModelRecord
+from .model_record import ModelRecord
 from .sam.mask_decoder import NULL_TOKEN
 from .sam.prompt_encoder import BOX_TOP_LEFT, PAD
+from .volume_roles import DECODER_INPUTS, VOLUME_ROLES, VolumeDecoderRole, volume_samples
 
 ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder_roi")
+
+
+ANSWERS = ["low_res_masks", "iou_predictions"]
+
+
+def roles_of(record: ModelRecord) -> tuple[str, ...]:
+    """The graphs of a model; one that can be no bundle has its encoder alone."""
+    if record.can_be_bundle:
+        return ROLES
+    return VOLUME_ROLES if record.dimensions == 3 else ROLES[:1]
 
 
 class EncoderRole(nn.Module):
@@ -149,6 +160,8 @@ def role_module(model: PromptableModel, record: ModelRecord, role: str) -> nn.Mo
         return PromptRole(model, record).eval()
     if role == "decoder_roi":
         return RegionRole(model, record).eval()
+    if role == "decoder":
+        return VolumeDecoderRole(model).eval()
     return DecoderRole(model, record).eval()
 
 
@@ -161,8 +174,10 @@ def names_of(model: PromptableModel, record: ModelRecord, role: str) -> tuple[li
     if role == "prompt_encoder":
         return _asked(record), embeddings
     if role == "decoder_roi":
-        return [*features, "windows", *_asked(record)], ["low_res_masks", "iou_predictions"]
-    return [*features, *embeddings], ["low_res_masks", "iou_predictions"]
+        return [*features, "windows", *_asked(record)], ANSWERS
+    if role == "decoder":
+        return list(DECODER_INPUTS), ANSWERS
+    return [*features, *embeddings], ANSWERS
 
 
 def _asked(record: ModelRecord) -> list[str]:
@@ -175,6 +190,8 @@ def sample_inputs(
 ) -> tuple[Tensor, ...]:
     """Random inputs of one graph: boxes and points, every second prompt with a mask."""
     g = torch.Generator().manual_seed(seed)
+    if record.dimensions == 3:
+        return volume_samples(record, role, prompts, points, g)
     size, grid, frame = record.encode_size, record.grid, record.frame.size
     if role == "encoder":
         return (torch.randn(1, 3, size, size, generator=g),)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .model import EMBEDDING, Features, PromptableModel
 from .sam.layers import MLP
 from .sam.mask_decoder import MaskDecoder
-from .sam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PAD, PromptEncoder
+from .sam.prompt_encoder import PAD, PromptEncoder, boxes_first
 from .sam.transformer import TwoWayTransformer
 
 FINE, FINEST = "high_res_1", "high_res_0"
@@ -64,15 +64,7 @@ class Sam2PromptEncoder(PromptEncoder):
     def gather(
         self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
     ) -> tuple[Tensor, Tensor] | None:
-        pieces: list[Tensor] = []
-        kinds: list[Tensor] = []
-        if boxes is not None:
-            pieces.append(boxes.reshape(-1, 2, 2))
-            pair = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]], device=boxes.device)
-            kinds.append(pair.expand(boxes.shape[0], -1))
-        if points is not None and labels is not None:
-            pieces.append(points)
-            kinds.append(labels.to(torch.int64))
+        pieces, kinds = boxes_first(points, labels, boxes)
         if not pieces:
             return None
         pieces.append(torch.zeros_like(pieces[0][:, :1]))

@@ -14,20 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import PromptableModel
-from .sam.layers import MLP, LayerNorm2d, TransformerMLP
-from .sam.mask_decoder import MaskDecoder
+from .sam.layers import LayerNorm3d, TransformerMLP
+from .sam.mask_decoder import MaskDecoder, upscaling
 from .sam.prompt_encoder import PAD
-from .sam.transformer import TwoWayTransformer, as_tokens
 from .vit import relative_table
 
 DIM = 384
-
-
-class LayerNorm3d(LayerNorm2d):
-    """LayerNorm over the channels of ``(B, C, D, H, W)``."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.flatten(2, 3)).unflatten(2, x.shape[2:4])  # (B, C, D·H, W) inside
 
 
 class RelativeAttention3d(nn.Module):
@@ -42,33 +34,56 @@ class RelativeAttention3d(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, dim // heads))
 
-    def bias(self, grid: Tensor) -> Tensor:
-        """Of unscaled queries ``(B, heads, D, H, W, d)``: ``(B, heads, D, H, W, D, H, W)``.
+    def bias(self, queries: Tensor, width: int) -> Tensor:
+        """Of unscaled queries ``(B, heads, D, H, S, d)``: ``(B, heads, D, H, W, S, S, S)``.
 
         Upstream's broadcasting puts every table's key position on the last axis, and the query's
         place along W on a key axis for two of them. It is no decomposition of relative positions,
-        but the weights were trained with it; cubes alone make it possible.
+        but the weights were trained with it; cubes alone make it possible, and queries are needed
+        along the whole side S of the cube for W of them.
         """
-        tables = (self.rel_pos_d, self.rel_pos_h, self.rel_pos_w)
-        along_d, along_h, along_w = (
-            torch.einsum(f"bndhwc,{axis}kc->bndhwk", grid, relative_table(table, size))
-            for axis, table, size in zip("dhw", tables, grid.shape[2:5], strict=True)
-        )
+        depth, height, side = queries.shape[2:5]
+        table_d = relative_table(self.rel_pos_d, side)[:depth]
+        table_h = relative_table(self.rel_pos_h, side)[:height]
+        table_w = relative_table(self.rel_pos_w, side)
+        along_d = torch.einsum("bndhwc,dkc->bndhwk", queries[:, :, :, :, :width], table_d)
+        along_h = torch.einsum("bndhwc,hkc->bndhwk", queries, table_h)
+        along_w = torch.einsum("bndhwc,wkc->bndhwk", queries, table_w)
         return (
             along_d[:, :, :, :, :, None, None, :]
             + along_h[:, :, :, :, None, :, None, :]
             + along_w[:, :, :, :, None, None, :, :]
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        batch, *size, dim = x.shape
-        count = math.prod(size)
-        qkv = self.qkv(x).reshape(batch, count, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, DHW, d)
-        bias = self.bias(q.reshape(batch, self.heads, *size, -1))
-        bias = bias.reshape(batch, self.heads, count, count)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.proj(out.transpose(1, 2).reshape(batch, *size, dim))
+    def forward(self, x: Tensor, side: int) -> Tensor:
+        """Tokens ``(B, D, H, W, C)`` among those of a cube of ``side``, the others being zero.
+
+        What is zero needs no answer, and all of its keys and values are alike: only the real
+        tokens go through the linear layers.
+        """
+        batch, depth, height, width, dim = x.shape
+        blank = self.qkv(x.new_zeros(dim))
+        qkv = _within_cube(self.qkv(x), blank, side)  # (B, S, S, S, 3C)
+        heads = (batch, side, side, side, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.reshape(heads).permute(4, 0, 5, 1, 2, 3, 6)  # each (B, heads, S, S, S, d)
+        queries = q[:, :, :depth, :height]
+        bias = self.bias(queries, width).flatten(5).flatten(2, 4)  # (B, heads, DHW, SSS)
+        asked = queries[:, :, :, :, :width].flatten(2, 4)
+        out = F.scaled_dot_product_attention(
+            asked, k.flatten(2, 4), v.flatten(2, 4), attn_mask=bias
+        )
+        return self.proj(out.transpose(1, 2).reshape(x.shape))
+
+
+def _within_cube(tokens: Tensor, blank: Tensor, side: int) -> Tensor:
+    """``(B, D, H, W, C)`` → ``(B, side, side, side, C)``, filled up with ``blank`` (C)."""
+    for axis in (1, 2, 3):
+        lack = side - tokens.shape[axis]
+        if lack:
+            shape = [*tokens.shape]
+            shape[axis] = lack
+            tokens = torch.cat([tokens, blank.expand(shape)], dim=axis)
+    return tokens
 
 
 class Block3d(nn.Module):
@@ -77,19 +92,14 @@ class Block3d(nn.Module):
     def __init__(self, dim: int, heads: int, window: int, grid: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = RelativeAttention3d(dim, heads, window or grid)
+        self.side = window or grid  # one window holds the whole grid
+        self.attn = RelativeAttention3d(dim, heads, self.side)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = TransformerMLP(dim, 4 * dim, nn.GELU)
-        self.window = window
 
     def attended(self, x: Tensor) -> Tensor:
         """Attention with its residual."""
-        y = self.norm1(x)
-        depth, height, width = x.shape[1:4]
-        if self.window:  # one window holds the whole grid
-            pad = [p for size in (width, height, depth) for p in (0, self.window - size)]
-            y = F.pad(y, (0, 0, *pad))
-        return x + self.attn(y)[:, :depth, :height, :width]
+        return x + self.attn(self.norm1(x), self.side)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.attended(x)
@@ -215,39 +225,11 @@ class PromptEncoder3d(nn.Module):
 
 
 class MaskDecoder3d(MaskDecoder):
-    """SAM's decoder with transposed 3-D convolutions."""
+    """SAM's decoder with transposed 3-D convolutions: ``(B, 4, 32, 32, 32)``, ``(B, 4)``."""
 
-    def __init__(self, masks: int = 4) -> None:
-        nn.Module.__init__(self)
-        self.masks, self.null_tokens = masks, False
-        self.transformer = TwoWayTransformer(DIM)
-        self.iou_token = nn.Embedding(1, DIM)
-        self.mask_tokens = nn.Embedding(masks, DIM)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose3d(DIM, DIM // 4, 2, stride=2),
-            LayerNorm3d(DIM // 4),
-            nn.GELU(),
-            nn.ConvTranspose3d(DIM // 4, DIM // 8, 2, stride=2),
-            nn.GELU(),
-        )
-        self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(DIM, DIM, DIM // 8, 3) for _ in range(masks)
-        )
-        self.iou_prediction_head = MLP(DIM, 256, masks, 3)
-
-    def forward(
-        self, embedding: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Mask logits ``(B, 4, 32, 32, 32)`` and qualities ``(B, 4)``."""
-        image = embedding + dense  # (B, 384, 8, 8, 8)
-        pe = as_tokens(image_pe).expand(image.shape[0], -1, -1)
-        tokens, attended = self.transformer(as_tokens(image), pe, self.tokens(sparse))
-        upscaled = self.output_upscaling(attended.transpose(1, 2).reshape(image.shape))
-        weights = torch.stack(
-            [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )  # (B, 4, 48)
-        masks = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-3:])
-        return masks, self.iou_prediction_head(tokens[:, 0])
+    def __init__(self) -> None:
+        super().__init__(DIM)
+        self.output_upscaling = upscaling(DIM, nn.ConvTranspose3d, LayerNorm3d)
 
 
 def _model(encoder: ImageEncoder3d) -> PromptableModel:

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .registry import RECORDS, ModelRecord
+from .model_record import ModelRecord
+from .registry import RECORDS
 from .speeds import Speed, fastest, read_speeds
 
 
@@ -20,7 +21,7 @@ def status(rules: ModelRecord) -> str:
     """*parity* (upstream's numbers are reproduced), *keys only*, or *not yet*; and *no bundle*."""
     compared = "parity" if rules.has_fixture else "keys only"
     found = compared if rules.parity else "not yet"
-    return found if rules.can_be_bundle else f"{found}, no bundle"
+    return found if rules.can_be_bundle or rules.segmenter else f"{found}, no bundle"
 
 
 def size_and_cost(rules: ModelRecord) -> tuple[float, float]:

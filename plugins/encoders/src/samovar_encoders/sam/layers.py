@@ -12,6 +12,9 @@ from torch import Tensor, nn
 class LayerNorm2d(nn.Module):
     """LayerNorm over the channels of a ``(B, C, H, W)`` map."""
 
+    spatial: tuple[None, ...] = (None, None)
+    """One a spatial axis: the weights' axes behind the channels."""
+
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -22,7 +25,14 @@ class LayerNorm2d(nn.Module):
         mean = x.mean(1, keepdim=True)
         variance = (x - mean).pow(2).mean(1, keepdim=True)
         x = (x - mean) / torch.sqrt(variance + self.eps)
-        return self.weight[:, None, None] * x + self.bias[:, None, None]
+        everywhere = (slice(None), *self.spatial)
+        return self.weight[everywhere] * x + self.bias[everywhere]
+
+
+class LayerNorm3d(LayerNorm2d):
+    """LayerNorm over the channels of ``(B, C, D, H, W)``."""
+
+    spatial = (None, None, None)
 
 
 class MLP(nn.Module):

@@ -23,6 +23,21 @@ def without_null_tokens(sparse: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(nobody, torch.zeros_like(sparse), sparse), bias
 
 
+def upscaling(
+    dim: int,
+    convolution: type[nn.Module] = nn.ConvTranspose2d,
+    norm: type[nn.Module] = LayerNorm2d,
+) -> nn.Sequential:
+    """An image map of ``dim`` channels → four times its size and an eighth of its channels."""
+    return nn.Sequential(
+        convolution(dim, dim // 4, 2, stride=2),
+        norm(dim // 4),
+        nn.GELU(),
+        convolution(dim // 4, dim // 8, 2, stride=2),
+        nn.GELU(),
+    )
+
+
 class MaskDecoder(nn.Module):
     """Image embedding + prompt embeddings → mask logits at four times the grid, and qualities.
 
@@ -37,13 +52,7 @@ class MaskDecoder(nn.Module):
         self.transformer = TwoWayTransformer(dim)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(masks, dim)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
-            LayerNorm2d(dim // 4),
-            nn.GELU(),
-            nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
-            nn.GELU(),
-        )
+        self.output_upscaling = upscaling(dim)
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim // 8, 3) for _ in range(masks)
         )
@@ -59,7 +68,7 @@ class MaskDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Tokens ``(B, N, dim)`` and image map ``(B, dim, h, w)`` after the transformer."""
         image = embedding + dense  # (B, dim, h, w); one embedding broadcasts over prompts
-        height, width = image.shape[-2:]
+        size = image.shape[2:]
         pe = as_tokens(image_pe).expand(image.shape[0], -1, -1)
         bias = None
         if self.null_tokens:
@@ -69,7 +78,7 @@ class MaskDecoder(nn.Module):
             own = bias.new_zeros(bias.shape[0], tokens.shape[1] - bias.shape[1])
             bias = torch.cat([own, bias], dim=1)  # (B, all tokens)
         tokens, attended = self.transformer(as_tokens(image), pe, tokens, bias)
-        return tokens, as_map(attended, height, width)
+        return tokens, as_map(attended, *size)
 
     def upscaled(self, image: Tensor) -> Tensor:
         """``(B, dim, h, w)`` → ``(B, dim/8, 4h, 4w)``."""
@@ -80,8 +89,7 @@ class MaskDecoder(nn.Module):
         weights = torch.stack(
             [mlp(tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )  # (B, masks, dim/8)
-        height, width = upscaled.shape[-2:]
-        return (weights @ upscaled.flatten(2)).reshape(tokens.shape[0], -1, height, width)
+        return (weights @ upscaled.flatten(2)).reshape(tokens.shape[0], -1, *upscaled.shape[2:])
 
     def forward(
         self, embedding: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor

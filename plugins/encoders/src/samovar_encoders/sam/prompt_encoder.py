@@ -13,6 +13,22 @@ PAD, NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = -1, 0, 1, 2, 3
 """Labels of the points in a prompt; a box is its two corners."""
 
 
+def boxes_first(
+    points: Tensor | None, labels: Tensor | None, boxes: Tensor | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Points ``(B, n, 2)`` and their labels ``(B, n)``: corners of boxes before clicks."""
+    pieces: list[Tensor] = []
+    kinds: list[Tensor] = []
+    if boxes is not None:
+        pieces.append(boxes.reshape(-1, 2, 2))
+        pair = torch.tensor([[BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]], device=boxes.device)
+        kinds.append(pair.expand(boxes.shape[0], -1))
+    if points is not None and labels is not None:
+        pieces.append(points)
+        kinds.append(labels.to(torch.int64))
+    return pieces, kinds
+
+
 class RandomPositionEncoding(nn.Module):
     """Fourier features of positions in the unit square with a Gaussian matrix (2, dim/2)."""
 

@@ -81,7 +81,17 @@ class TwoWayBlock(nn.Module):
         else:
             q = tokens + token_pe
             tokens = tokens + self.self_attn(q, q, tokens, token_bias)
-        tokens = self.norm1(tokens)
+        return self.exchange(self.norm1(tokens), image, token_pe, image_pe, token_bias)
+
+    def exchange(
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        token_pe: Tensor,
+        image_pe: Tensor,
+        token_bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """What follows the tokens' own attention: tokens → image, MLP, image → tokens."""
         tokens = tokens + self.cross_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
@@ -123,10 +133,10 @@ class TwoWayTransformer(nn.Module):
 
 
 def as_tokens(x: Tensor) -> Tensor:
-    """``(B, C, H, W)`` → ``(B, HW, C)``."""
+    """``(B, C, H, W)`` → ``(B, HW, C)``, or the same of a volume."""
     return x.flatten(2).transpose(1, 2)
 
 
-def as_map(tokens: Tensor, height: int, width: int) -> Tensor:
-    """``(B, HW, C)`` → ``(B, C, H, W)``."""
-    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], height, width)
+def as_map(tokens: Tensor, *size: int) -> Tensor:
+    """``(B, HW, C)`` → ``(B, C, H, W)``, or the same of a volume."""
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *size)
