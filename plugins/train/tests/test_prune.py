@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
-from samovar_train.distil.prune import disturbed, hidden_channels, prune, shrink
+from samovar.bundle import Bundle
+from samovar.errors import InputError, OutputError
+from samovar_train.architecture import tiny
+from samovar_train.command import train
+from samovar_train.distil.learner import build
+from samovar_train.distil.prune import disturbed, hidden_channels, prune, shrink, widths_in
+from samovar_train.model.encoder import count_macs
 from samovar_train.model.tiny import Tiny
 
 
@@ -94,3 +103,54 @@ def test_the_bundled_model_can_be_pruned() -> None:
     prune(model, 0.5)
     assert sum(p.numel() for p in model.parameters()) < 0.8 * before
     assert model.encoder(x)[0].shape == (1, 128, 4, 4)
+
+
+def test_widths_are_told_by_the_weights() -> None:
+    torch.manual_seed(0)
+    pruned, empty = body().eval(), body().eval()
+    gradients(pruned, torch.randn(1, 4, 6, 6))
+    widths = prune(pruned, 0.4)
+    assert widths_in(empty, pruned.state_dict()) == widths
+    assert widths_in(pruned, pruned.state_dict()) == {}
+
+
+def test_a_pruned_student_becomes_a_bundle_and_comes_back(toy_pack: Path, tmp_path: Path) -> None:
+    """Distilled by the command, exported, and taken as weights again: as file and as folder."""
+    recipe = tmp_path / "prune.toml"
+    recipe.write_text(
+        f"""name = "pruned"
+seed = 1
+student = "tiny"
+teacher = "tiny"
+pack = "{toy_pack.as_posix()}"
+run = "run"
+[[stages]]
+prune = 0.5
+steps = 1
+learn = "encoder"
+embedding = 1.0
+"""
+    )
+    folder = tmp_path / "bundle"
+    assert train(str(recipe), export=str(folder)) == 0
+    bundle = Bundle.load(folder)
+    whole = tiny()
+    picture = whole.samples("encoder", 1, 2)[0]
+    assert bundle.encoder_gmac < 0.7 * count_macs(whole.module.encoder, picture) / 1e9
+    answers = []
+    for weights in (tmp_path / "run" / "last.pt", folder):
+        student = build("tiny", weights)
+        assert sum(p.numel() for p in student.module.parameters()) < 0.8 * sum(
+            p.numel() for p in whole.module.parameters()
+        )
+        with torch.no_grad():
+            answers.append(student.module.eval().encoder(picture)[0])
+    architecture = tiny()
+    architecture.load([tmp_path / "run" / "last.pt"])
+    with torch.no_grad():
+        answers.append(architecture.module.eval().encoder(picture)[0])
+    assert torch.allclose(answers[0], answers[1], atol=1e-4) and torch.equal(answers[0], answers[2])
+    with pytest.raises(OutputError, match="already there"):
+        train(str(recipe), export=str(folder))
+    with pytest.raises(InputError, match="distillation of tiny"):
+        build("mobile-sam", tmp_path / "run" / "last.pt")

@@ -13,6 +13,7 @@ from samovar.bundle import Bundle
 from samovar.bundle_files import FILE_NAME
 from samovar.errors import InputError
 from samovar.resize import Normalisation, Preparation, Resize
+from samovar_train.distil.prune import shrink, widths_in
 from samovar_train.export import INPUTS, OUTPUTS, example_inputs, export_bundle
 from samovar_train.model.encoder import ConvBN
 from samovar_train.model.tiny import FRAME, MEAN, STD, Tiny
@@ -47,7 +48,8 @@ class TinyArchitecture:
     def load(self, paths: Sequence[str | Path]) -> None:
         """Weights of a training checkpoint (the averaged ones), or those in a bundle's graphs.
 
-        A bundle's BatchNorms are folded away: here they come back as the identity and a bias.
+        A bundle's BatchNorms are folded away: here they come back as the identity and a bias. The
+        module takes the widths of a pruned student.
 
         Raises:
             InputError: not one path, or a file that holds something else.
@@ -57,6 +59,7 @@ class TinyArchitecture:
             raise InputError(f"tiny is in one file or one bundle, not in {len(paths)}")
         path = Path(paths[0])
         state = from_bundle(self.module, path) if (path / FILE_NAME).is_file() else read(path)
+        shrink(self.module, widths_in(self.module, state))
         try:
             self.module.load_state_dict(state)
         except RuntimeError as error:
@@ -69,10 +72,10 @@ class TinyArchitecture:
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint."""
+    """The averaged weights of a checkpoint, or those of the student of a distillation."""
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-        weights: dict[str, Tensor] = state["ema"]
+        weights: dict[str, Tensor] = state["model" if "student" in state else "ema"]
     except Exception as error:
         raise InputError(f"{file} is no checkpoint of `samovar train`: {error}") from error
     return weights
@@ -91,10 +94,11 @@ def from_bundle(module: Tiny, folder: Path) -> dict[str, Tensor]:
             state[f"{role}.{value.name}"] = torch.from_numpy(numpy_helper.to_array(value).copy())
     for name, layer in module.named_modules():
         if isinstance(layer, ConvBN) and f"{name}.conv.bias" in state:
-            state[f"{name}.bn.bias"] = state.pop(f"{name}.conv.bias")
-            state[f"{name}.bn.weight"] = torch.ones_like(layer.bn.weight)
-            state[f"{name}.bn.running_mean"] = torch.zeros_like(layer.bn.running_mean)
-            state[f"{name}.bn.running_var"] = torch.ones_like(layer.bn.running_var) - layer.bn.eps
+            bias = state.pop(f"{name}.conv.bias")
+            state[f"{name}.bn.bias"] = bias
+            state[f"{name}.bn.weight"] = torch.ones_like(bias)
+            state[f"{name}.bn.running_mean"] = torch.zeros_like(bias)
+            state[f"{name}.bn.running_var"] = torch.ones_like(bias) - layer.bn.eps
     return {k: v for k, v in state.items() if k in module.state_dict()}
 
 

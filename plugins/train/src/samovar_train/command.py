@@ -38,16 +38,22 @@ def run_recipe(recipe: Path, resume: bool = True) -> Path:
     return run(loaded, resume)
 
 
-def train(recipe: str, fresh: bool = False) -> int:
+def train(recipe: str, fresh: bool = False, export: str | None = None) -> int:
     """Run a recipe and say where its checkpoint lies.
 
     Args:
         recipe: path of a TOML file.
         fresh: start anew instead of going on from the run's last checkpoint.
+        export: folder that the trained model is written to, as a bundle.
 
     Raises:
         InputError: there is no such file, or it is not a recipe.
+        OutputError: the folder for the bundle cannot be written, or is not empty.
     """
+    if export is not None:
+        from samovar_train.finished import check_folder
+
+        check_folder(Path(export))
     if not Path(recipe).is_file():
         raise InputError(f"{recipe}: no such recipe: see plugins/train/recipes for examples")
     try:
@@ -55,4 +61,8 @@ def train(recipe: str, fresh: bool = False) -> int:
     except (tomllib.TOMLDecodeError, KeyError, TypeError, RecipeError) as error:
         raise InputError(f"{recipe}: not a recipe ({error}): compare it with tiny.toml") from error
     sys.stderr.write(f"checkpoint: {checkpoint}\n")
+    if export is not None:
+        from samovar_train.finished import export_run
+
+        sys.stdout.write(f"{export_run(checkpoint, Path(export))}\n")
     return 0

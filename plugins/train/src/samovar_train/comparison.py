@@ -144,7 +144,7 @@ def take_turns(comparison: Comparison) -> dict[str, dict[str, float]]:
             clock = time.process_time()
             train(comparison.recipe(candidate), validate=False, workers=0, until=until)
             row["steps"] = until
-            row["cpu_seconds"] += round(time.process_time() - clock, 1)
+            row["cpu_seconds"] = round(row["cpu_seconds"] + time.process_time() - clock, 1)
             write_json(record, done)
         if comparison.minutes and time.monotonic() - started > 60 * comparison.minutes:
             break

@@ -17,7 +17,10 @@ def samovar_commands() -> list[CommandSpec]:
             summary="Train a promptable model by a recipe, or go on training it.",
             help="Train a promptable model by a recipe (TOML), or go on from its last checkpoint.",
             arguments=(ArgumentSpec("RECIPE", "recipe, as plugins/train/recipes/tiny.toml"),),
-            options=(OptionSpec("--fresh", "start anew, whatever the run's folder holds", bool),),
+            options=(
+                OptionSpec("--fresh", "start anew, whatever the run's folder holds", bool),
+                OptionSpec("--export", "new folder for the model, as a bundle", metavar="DIR"),
+            ),
             code_licence="Apache-2.0",
         )
     ]

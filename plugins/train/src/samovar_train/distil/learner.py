@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 
 from samovar.architectures import Architecture, build_architecture
 from samovar.embedding import Fit
+from samovar.errors import InputError
 from samovar.resize import prepare
 from samovar_train.distil.examples import Asked
+from samovar_train.distil.prune import shrink
 
 EMBEDDING = "image_embeddings"
 Features = dict[str, Tensor]
@@ -90,11 +93,32 @@ class Learner:
 def build(name: str, weights: Path | None = None) -> Learner:
     """A registered model with fresh weights, or with those of a checkpoint or a bundle's folder.
 
+    A distillation's own checkpoint gives back its student, with the widths that pruning left.
+
     Raises:
         UsageError: the model is not known, or offers no torch modules.
         InputError: the file does not hold the model's weights.
     """
-    architecture = build_architecture(name)
-    if weights is not None:
-        architecture.load([weights])
-    return Learner(architecture)
+    learner = Learner(build_architecture(name))
+    if weights is None:
+        return learner
+    state = distilled(weights)
+    if state is None:
+        learner.architecture.load([weights])
+    elif state["student"] != learner.name:
+        raise InputError(f"{weights} is of a distillation of {state['student']}, not of {name}")
+    else:
+        shrink(learner.module, state["widths"])
+        learner.module.load_state_dict(state["model"])
+    return learner
+
+
+def distilled(file: Path) -> dict[str, Any] | None:
+    """What a distillation's checkpoint holds; None for any other file or folder."""
+    if not is_zipfile(file):  # as torch has them
+        return None
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # somebody else's: its own reader says what is wrong with it
+        return None
+    return state if isinstance(state, dict) and {"student", "widths"} <= set(state) else None

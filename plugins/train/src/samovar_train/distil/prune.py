@@ -9,7 +9,7 @@ gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -122,6 +122,16 @@ def shrink(module: nn.Module, widths: dict[str, int]) -> None:
     for hidden in list(hidden_channels(module)):
         if hidden.name in widths:
             cut(hidden, torch.arange(widths[hidden.name]))
+
+
+def widths_in(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, int]:
+    """What :func:`shrink` needs for a module to take these weights: the widths that are smaller."""
+    found = {}
+    for hidden in hidden_channels(module):
+        weight = state.get(f"{hidden.name.lstrip('.')}.weight")
+        if weight is not None and weight.shape[0] < hidden.width:
+            found[hidden.name] = int(weight.shape[0])
+    return found
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samovar_train.model.pyramid import Added, Layer, Pyramid, inverted, stem
+from samovar_train.model.pyramid import Added, Layer, Pyramid, inverted, inverted_pyramid
 
 EPSILON = 1e-4
 
@@ -62,12 +62,4 @@ def efficientvit(
     widths: tuple[int, int, int, int], depths: tuple[int, int, int, int], activation: str
 ) -> Pyramid:
     """`widths` channels and `depths` blocks at strides 4, 8, 16 and 32, the last two attending."""
-    stages = []
-    for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-        start = stem(width, activation) if i == 0 else inverted(widths[i - 1], width, 2, activation)
-        blocks: list[nn.Module] = [
-            Block(width, activation) if i >= 2 else Added(inverted(width, width, 1, activation))
-            for _ in range(depth)
-        ]
-        stages.append(nn.Sequential(start, *blocks))
-    return Pyramid(stages, widths, activation)
+    return inverted_pyramid(widths, depths, activation, Block, first=2)

@@ -7,7 +7,7 @@ is the same as in :mod:`samovar_train.model.encoder`, so that a comparison compa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -118,6 +118,26 @@ class Pyramid(nn.Module):
         top = F.interpolate(self.top(s32), scale_factor=2.0, mode="nearest")
         s16 = self.fuse(self.activation(self.lateral(s16) + top))  # (B, embed, H/16, W/16)
         return self.neck(s16), self.tap8(s8), self.tap4(s4)
+
+
+def inverted_pyramid(
+    widths: tuple[int, int, int, int],
+    depths: tuple[int, int, int, int],
+    activation: str,
+    block: Callable[[int, str], nn.Module],
+    first: int,
+) -> Pyramid:
+    """Stages that begin with inverted bottlenecks; from stage `first` on they consist of `block`s,
+    before it of inverted bottlenecks."""
+    stages = []
+    for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        start = stem(width, activation) if i == 0 else inverted(widths[i - 1], width, 2, activation)
+        blocks = [
+            block(width, activation) if i >= first else Added(inverted(width, width, 1, activation))
+            for _ in range(depth)
+        ]
+        stages.append(nn.Sequential(start, *blocks))
+    return Pyramid(stages, widths, activation)
 
 
 def stem(width: int, activation: str) -> nn.Sequential:

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from samovar_train.model.pyramid import ACTIVATIONS, Added, Layer, Pyramid, inverted, stem
+from samovar_train.model.pyramid import ACTIVATIONS, Layer, Pyramid, inverted_pyramid
 
 WINDOW = 8
 
@@ -76,12 +76,4 @@ def tinyvit(
     widths: tuple[int, int, int, int], depths: tuple[int, int, int, int], activation: str
 ) -> Pyramid:
     """`widths` channels, `depths` blocks at strides 4, 8, 16, 32; all but the first attend."""
-    stages = []
-    for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-        start = stem(width, activation) if i == 0 else inverted(widths[i - 1], width, 2, activation)
-        blocks: list[nn.Module] = [
-            Block(width, activation) if i else Added(inverted(width, width, 1, activation))
-            for _ in range(depth)
-        ]
-        stages.append(nn.Sequential(start, *blocks))
-    return Pyramid(stages, widths, activation)
+    return inverted_pyramid(widths, depths, activation, Block, first=1)
