@@ -82,8 +82,29 @@ def test_a_changed_graph_of_any_precision_is_refused(tmp_path):
 
 
 def test_a_precision_that_is_not_there_is_named_with_those_that_are(tmp_path):
-    with pytest.raises(BundleError, match="has fp32, int8, not bf16"):
-        Bundle.load(write_with_int8(tmp_path / "b")).in_precision("bf16")
+    with pytest.raises(BundleError, match="has fp32, int8, bf16, not fp16"):
+        Bundle.load(write_with_int8(tmp_path / "b")).in_precision("fp16")
+
+
+def test_a_converted_precision_runs_the_bundle_s_own_graphs_and_has_passed_no_gate(tmp_path):
+    bundle = Bundle.load(write_with_int8(tmp_path / "b"))
+    half = bundle.in_precision("bf16")
+    assert half.roles == bundle.roles
+    assert half.weights_hash == bundle.weights_hash
+    assert half.precision == "bf16"
+    assert not half.gate.passed
+    with pytest.raises(BundleError, match="has int8, not bf16"):  # what is converted is fp32
+        bundle.in_precision("int8").in_precision("bf16")
+
+
+def test_a_converted_precision_may_name_its_gate_alone(tmp_path):
+    folder = write_with_int8(tmp_path / "b")
+    record = json.loads((folder / "bundle.json").read_text())
+    record["precisions"]["bf16"] = {"roles": {}, "gate": GATE}
+    (folder / "bundle.json").write_text(json.dumps(record))
+    bundle = Bundle.load(folder)
+    assert bundle.possible_precisions == ("fp32", "int8", "bf16")
+    assert bundle.in_precision("bf16").gate.passed
 
 
 @pytest.mark.parametrize(

@@ -237,8 +237,8 @@ def test_auto_keeps_to_a_precision_that_is_named(both, tmp_path):
     SECONDS.update({("onnxruntime", "int8"): 0.3, ("openvino", "int8"): 0.2})
     model = load_model(write_with_int8(tmp_path / "b"), runtime="auto", precision="int8")
     assert used(model) == ("openvino", "int8")
-    with pytest.raises(UsageError, match="has precision fp32, int8, not bf16"):
-        load_model(tmp_path / "b", runtime="auto", precision="bf16")
+    with pytest.raises(UsageError, match="has precision fp32, int8, bf16, not fp16"):
+        load_model(tmp_path / "b", runtime="auto", precision="fp16")
 
 
 def test_the_workload_is_the_same_every_time_and_fits_the_model(tmp_path):

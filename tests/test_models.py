@@ -231,7 +231,7 @@ def test_auto_prefers_by_its_stated_order_and_not_by_registration(installed, tmp
 def test_a_precision_that_the_bundle_has_not_is_refused(fake_runtime, tmp_path):
     folder = write_bundle(tmp_path / "b")
     assert load_model(folder, precision="fp32")
-    with pytest.raises(UsageError, match="precision fp32, not int8"):
+    with pytest.raises(UsageError, match="precision fp32, bf16, not int8"):
         load_model(folder, precision="int8")
 
 

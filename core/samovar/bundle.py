@@ -25,7 +25,13 @@ from samovar.bundle_files import (
     stated_files,
     write_folder,
 )
-from samovar.bundle_precisions import Gate, PrecisionGraphs, parse_precisions
+from samovar.bundle_precisions import (
+    CONVERTED,
+    UNMEASURED,
+    Gate,
+    PrecisionGraphs,
+    parse_precisions,
+)
 from samovar.errors import BundleError
 from samovar.resize import Normalisation, Preparation, Resize
 from samovar.roi import RoiRule
@@ -199,8 +205,14 @@ class Bundle:
 
     @property
     def precision_names(self) -> tuple[str, ...]:
-        """Every precision that it can run in, its own first."""
+        """Its own precision, and those that it names."""
         return self.precision, *self.precisions
+
+    @property
+    def possible_precisions(self) -> tuple[str, ...]:
+        """Every precision that it can run in: those that a runtime makes on loading are last."""
+        converted = CONVERTED if self.precision == "fp32" else ()
+        return tuple(dict.fromkeys((*self.precision_names, *converted)))
 
     def in_precision(self, name: str) -> Bundle:
         """The same model with the graphs of one precision as its own, and no others.
@@ -211,12 +223,12 @@ class Bundle:
         files = {n: f for n, f in self.files.items() if n not in self._graphs_of_others()}
         if name == self.precision:
             return replace(self, files=files, precisions={})
-        if name not in self.precisions:
+        if name not in self.possible_precisions:
             raise BundleError(
                 f"{self.folder / FILE_NAME}: model {self.name!r} has "
-                f"{', '.join(self.precision_names)}, not {name}"
+                f"{', '.join(self.possible_precisions)}, not {name}"
             )
-        chosen = self.precisions[name]
+        chosen = self.precisions.get(name, UNMEASURED)
         roles = {**self.roles, **chosen.roles}
         unused = (set(self.roles.values()) | self._graphs_of_others()) - set(roles.values())
         return replace(

@@ -1,9 +1,12 @@
 """Precisions: further graphs of a bundle's model, and the gate that each had to pass.
 
 A bundle runs in its own ``precision``. Under ``precisions`` it may name graphs of the same model
-in others (``int8``, ``bf16``), each with the record of a gate: what was measured beside the
+in others (``int8``), each with the record of a gate: what was measured beside the
 bundle's own precision, modality by modality, and whether that was good enough. Nothing but a
 person's explicit ``--precision`` ever picks graphs without a passed gate.
+
+A *converted* precision (``bf16``) needs no graphs: the runtime makes it of single-precision ones
+while it loads them. Whoever asks for it gets it; a bundle names it to record its gate.
 """
 
 from __future__ import annotations
@@ -14,6 +17,13 @@ from typing import Any
 
 from samovar.bundle_fields import Fields
 from samovar.bundle_files import safe_name
+
+CONVERTED = ("bf16",)
+"""Precisions that a runtime makes of the graphs of an ``fp32`` bundle while it loads them.
+
+Only the encoder is converted: positions of prompts, and small sums, do not fit into 8 bits of
+fraction, and the encoder is where the time goes.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,10 @@ class PrecisionGraphs:
         """What ``bundle.json`` holds."""
         gate = {} if self.gate is None else {"gate": self.gate.document()}
         return {"roles": dict(self.roles), **gate}
+
+
+UNMEASURED = PrecisionGraphs({}, Gate(False, "not measured for this model"))
+"""What a bundle that does not name a converted precision has to say of it."""
 
 
 def parse_precisions(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.bundle import FILE_NAME, Bundle
+from samovar.bundle_precisions import CONVERTED
 from samovar.catalogue import Listing, describe_model, list_models, look_up, verify_model
 from samovar.choice import Candidate, Choice, candidates_for, choose_fastest, identity_of
 from samovar.decoding import SamDecoder
@@ -158,10 +159,10 @@ class _Options:
 
 def _load_bundle(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -> Model:
     precision = options.precision
-    if precision != "auto" and precision not in bundle.precision_names:
+    if precision != "auto" and precision not in bundle.possible_precisions:
         raise UsageError(
             f"{bundle.folder / FILE_NAME}: model {bundle.name!r} has precision "
-            f"{', '.join(bundle.precision_names)}, not {precision}: leave --precision at auto"
+            f"{', '.join(bundle.possible_precisions)}, not {precision}: leave --precision at auto"
         )
     if options.runtime == "auto":
         return _load_fastest(bundle, spec, options)
@@ -188,6 +189,11 @@ def _load_fastest(bundle: Bundle, spec: EncoderSpec | None, options: _Options) -
     return replace(load(choice.candidate) if model is None else model, choice=choice)
 
 
+def _precision_of(bundle: Bundle, role: str) -> str:
+    """In which a role's graph is run."""
+    return "fp32" if bundle.precision in CONVERTED and role != "encoder" else bundle.precision
+
+
 def _open(
     bundle: Bundle, spec: EncoderSpec | None, runtime: RuntimeSpec, options: _Options
 ) -> Model:
@@ -200,7 +206,7 @@ def _open(
             bundle.graph(role),
             threads=options.threads,
             device=options.device,
-            precision=bundle.precision,
+            precision=_precision_of(bundle, role),
         )
 
     windowed = roi_wanted(options.region_decode, bundle.roi, bundle.name)

@@ -127,8 +127,8 @@ def segment(
         typer.Option(
             "--precision",
             metavar="NAME",
-            help="fp32, int8 …; auto: the model's own, or with --runtime auto the fastest whose "
-            "gate was passed.",
+            help="fp32, int8, bf16 …; auto: the model's own, or with --runtime auto the fastest "
+            "whose gate was passed.",
         ),
     ] = "auto",
     threads: Annotated[

@@ -91,6 +91,17 @@ def test_masks_agree_with_onnx_runtime():
         assert iou(one, other) >= 0.999
 
 
+@pytest.mark.skipif("bf16" not in instruction_set(), reason="this processor has no bf16")
+def test_in_half_precision_the_encoder_alone_is_converted_and_it_is_said():
+    said, [ours] = answers(runtime="openvino", threads=1, precision="bf16")
+    _, [exact] = answers(runtime="openvino", threads=1)
+    assert said["runtime"]["precision"] == "bf16"
+    assert not said["gate"]["passed"]
+    assert not np.array_equal(values(ours.low_res[0]), values(exact.low_res[0]))
+    for one, other in zip(ours.masks, exact.masks, strict=True):
+        assert iou(one, other) >= 0.98
+
+
 def test_a_whole_segmentation_runs_through_it(tmp_path):
     file = tmp_path / "scene.png"
     PillowImage.fromarray(scene().transpose(1, 2, 0).astype(np.uint8)).save(file)
