@@ -83,9 +83,9 @@ def content(path: Path) -> object:
     if path.suffix == ".gpkg":
         with closing(sqlite3.connect(path)) as base:
             columns = "f_table_name, f_geometry_column, styleName, styleQML, useAsDefault"
+            layers = base.execute("SELECT table_name FROM gpkg_geometry_columns ORDER BY 1")
             return [
-                *base.execute("SELECT * FROM objects ORDER BY fid"),
-                *base.execute("SELECT * FROM roads"),
+                *(list(base.execute(f"SELECT * FROM {n} ORDER BY fid")) for (n,) in list(layers)),
                 *base.execute(f"SELECT {columns} FROM layer_styles"),
                 *base.execute("SELECT table_name, min_x, max_y, srs_id FROM gpkg_contents"),
                 *base.execute("SELECT metadata FROM gpkg_metadata"),
