@@ -2,42 +2,27 @@
 
 What a worker needs (how to open the image, the intensity step, prompts, the generator, and the
 model's bundle as bytes) is one kit, sent to each worker once, also to those that come later. A
-worker checks the bundle's hash, and refuses when what runs the graphs there is not what runs them
-here: its outlines could differ by a pixel. Results come back as bytes and are joined here, so they
-are those of one machine.
+worker checks the bundle's hash, and is left out when what runs the graphs there is not what runs
+them here: its outlines could differ by a pixel. Results come back as bytes and are joined here, so
+they are those of one machine. When the run ends, workers forget the kit.
 """
 
 from __future__ import annotations
 
-import atexit
-import copy
-import io
 import logging
-import shutil
-import tempfile
-import threading
 import time
-import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cache
-from hashlib import sha256
 from importlib import import_module
-from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from samovar.discovery import one_line
 from samovar.errors import DependencyError, PluginError, SamovarError, UsageError
-from samovar.formats import open_image
-from samovar.image import Opened
-from samovar.intensity import Intensity
 from samovar.job import Job, Recipe
-from samovar.models import load_model
+from samovar.kit import Kit, WorkerDiffers, forget, look_remotely, pack, receive
 from samovar.plans import Step
-from samovar.plugins import registry
-from samovar.prompts import Prompts
-from samovar.tiles import Crew, Look, look_at
+from samovar.tiles import Crew, Look
 
 WAIT_S = 10
 """For a scheduler to answer."""
@@ -48,29 +33,11 @@ QUIET_S = 30
 LONELY_S = 60
 """Without a single worker, after which a run ends."""
 
+LOG = logging.getLogger("samovar")
+
 
 class SchedulerLost(SamovarError):
     """The scheduler went away in the middle of a run, or has no workers."""
-
-
-@dataclass(frozen=True, eq=False)
-class Kit:
-    """What a worker needs to look at the tiles of one job."""
-
-    opened: Opened
-    intensity: dict[str, Any]
-    prompts: Prompts | None
-    recipe: Recipe
-    weights_hash: str
-    runtime: dict[str, Any]
-    """Name, version, precision and instruction set of what runs the graphs here."""
-    bundle: bytes = field(repr=False, default=b"")
-    """The bundle's folder as a zip; empty for a model that a plugin's classes are."""
-
-    @property
-    def id(self) -> str:
-        parts = (self.opened, self.intensity, self.recipe, self.weights_hash, self.prompts)
-        return sha256(repr(parts).encode() + self.bundle).hexdigest()[:16]
 
 
 def dask_crew(address: str, job: Job, recipe: Recipe) -> Crew:
@@ -85,8 +52,7 @@ def dask_crew(address: str, job: Job, recipe: Recipe) -> Crew:
     kit = pack(job, recipe)
 
     def crew(steps: Iterable[Step]) -> Generator[Look, None, None]:
-        with _client(dask, address) as client:
-            client.register_plugin(_plugin(dask, kit), name=f"samovar-{kit.id}")
+        with _client(dask, address) as client, _equipped(dask, client, kit):
             check = None if job.cancel is None else job.cancel.check
             yield from _results(dask, client, kit.id, iter(steps), check)
 
@@ -122,57 +88,17 @@ def spread_calls(
             _forget(client, list(names))
 
 
-def pack(job: Job, recipe: Recipe) -> Kit:
-    """The kit of a job. Raises UsageError for what was not opened or loaded by name."""
-    opened = job.image.opened
-    if opened is None or not recipe.model:
-        raise UsageError("--scheduler needs an image and a model that were given by name or path")
-    if Path(opened.path).exists():
-        opened = replace(opened, path=str(Path(opened.path).resolve()))
-    bundle = getattr(job.model, "bundle", None)
-    return Kit(
-        opened,
-        job.intensity.describe(),
-        job.prompts,
-        recipe,
-        job.model.weights_hash,
-        _runtime(job.model.describe()),
-        b"" if bundle is None else _zipped(bundle.folder),
-    )
-
-
-def unpack(kit: Kit, threads: int | None = 1) -> Job:
-    """The job that a kit is about, on this machine.
-
-    Raises:
-        UsageError: the weights or what runs them are not those of the kit.
-    """
-    recipe = kit.recipe
-    image = open_image(kit.opened.path, reader=kit.opened.reader, **kit.opened.options)
-    name: str | Path = recipe.model
-    if kit.bundle:
-        name = _unzipped(kit.bundle)
-    loading = {**recipe.loading, "threads": recipe.loading.get("threads") or threads}
-    if kit.runtime["name"] in {s.name for s in registry().specs("runtime")}:
-        # the choice was made where the run began
-        loading |= {"runtime": kit.runtime["name"], "precision": kit.runtime["precision"]}
-    accepted = (*recipe.accepted, recipe.model)
-    model = load_model(name, accept_license=accepted, **loading)
-    if model.weights_hash != kit.weights_hash:
-        raise UsageError(
-            f"this worker has other weights of {recipe.model}: install the same version everywhere"
-        )
-    here = _runtime(model.describe())
-    if here != kit.runtime:
-        raise UsageError(
-            f"this worker runs {_said(here)}, the run was begun with {_said(kit.runtime)}: use "
-            "machines that are alike, or leave the worker out"
-        )
-    generator = None
-    if recipe.auto is not None:
-        spec = registry().find("prompt-generator", recipe.auto)
-        generator = registry().load(spec, **recipe.auto_options)
-    return Job(image, model, Intensity.from_record(kit.intensity), kit.prompts, generator)
+@contextmanager
+def _equipped(dask: Any, client: Any, kit: Kit) -> Iterator[None]:
+    """Workers, also those that come later, have the kit until the run ends."""
+    name = f"samovar-{kit.id}"
+    client.register_plugin(_plugin(dask, kit), name=name)
+    try:
+        yield
+    finally:
+        if client.status == "running":
+            with suppress(Exception):
+                client.unregister_worker_plugin(name)
 
 
 def _results(
@@ -182,25 +108,43 @@ def _results(
     steps: Iterator[Step],
     check: Callable[[], None] | None = None,
 ) -> Iterator[Look]:
-    """Submit a few tiles ahead, yield what comes back, submit the next."""
-    running = dask.as_completed(loop=client.loop)
-    under_way: dict[str, str] = {}
+    """Submit a few tiles ahead, yield what comes back, submit the next.
 
-    def submit() -> None:
-        step = next(steps, None)
-        if step is not None:
-            key = f"samovar-{kit}-{step.view.key}"
-            under_way[key] = step.view.key
-            running.add(client.submit(look_remotely, kit, step, key=key, pure=False))
+    Workers that differ are left out; their tiles go to the others.
+    """
+    running = dask.as_completed(loop=client.loop)
+    under_way: dict[str, Step] = {}
+    differing: dict[str, WorkerDiffers] = {}
+
+    def submit(step: Step | None, again: str = "") -> None:
+        if step is None:
+            return
+        key = f"samovar-{kit}-{step.view.key}{again}"
+        where: dict[str, Any] = {}
+        if differing:
+            alike = [w for w in client.nthreads() if w not in differing]
+            if not alike:
+                raise next(iter(differing.values()))
+            # others only where none of these is left
+            where = {"workers": alike, "allow_other_workers": True}
+        under_way[key] = step
+        running.add(client.submit(look_remotely, kit, step, key=key, pure=False, **where))
 
     try:
         for _ in range(AHEAD * max(2, sum(client.nthreads().values()))):
-            submit()
+            submit(next(steps, None))
         for future in _completed(client, running, check):
-            tile = under_way.pop(future.key)
-            yield _look(future, tile)
+            step = under_way.pop(future.key)
+            look = _look(future, step.view.key)
             future.release()
-            submit()
+            if isinstance(look.error, WorkerDiffers):
+                if look.error.worker not in differing:
+                    LOG.warning("%s; it is left out", look.error)
+                differing[look.error.worker] = look.error
+                submit(step, f"-{token_hex(4)}")
+                continue
+            yield look
+            submit(next(steps, None))
     finally:
         _forget(client, list(running.futures))
 
@@ -275,35 +219,6 @@ def _look(future: Any, tile: str) -> Look:
     return look
 
 
-# On the worker.
-
-_kits: dict[str, Kit] = {}
-_opening = threading.Lock()
-_own = threading.local()
-
-
-def look_remotely(kit: str, step: Step) -> Look:
-    """Look at one tile on a worker; its errors travel as ours."""
-    with _opening:
-        job = _job(kit)
-    if getattr(_own, "kit", None) != kit:
-        _own.kit, _own.job = kit, replace(job, generator=copy.copy(job.generator))
-    look = look_at(_own.job, step)
-    if look.error is not None and not isinstance(look.error, SamovarError):
-        return replace(look, error=PluginError(f"tile {look.key}: {one_line(look.error)}"))
-    return look
-
-
-@cache
-def _job(kit: str) -> Job:
-    return unpack(_kits[kit])
-
-
-def receive(kit: Kit) -> None:
-    """Keep a kit on this worker."""
-    _kits[kit.id] = kit
-
-
 def _plugin(dask: Any, kit: Kit) -> Any:
     """What dask runs on every worker, also on those that come later."""
 
@@ -313,6 +228,9 @@ def _plugin(dask: Any, kit: Kit) -> Any:
 
         def setup(self, worker: Any) -> None:
             receive(self.kit)
+
+        def teardown(self, worker: Any) -> None:
+            forget(self.kit.id)
 
     return Equipment(kit)
 
@@ -349,30 +267,3 @@ def _distributed() -> Any:
         raise DependencyError(
             "--scheduler needs dask.distributed: pip install 'samovar[dask]'"
         ) from error
-
-
-def _runtime(model: Any) -> dict[str, Any]:
-    runtime = dict(model.get("runtime", {}))
-    return {k: runtime.get(k) for k in ("name", "version", "precision", "instruction_set")}
-
-
-def _said(runtime: dict[str, Any]) -> str:
-    return " ".join(str(v) for v in runtime.values() if v)
-
-
-def _zipped(folder: Path) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
-            info = zipfile.ZipInfo(file.relative_to(folder).as_posix())
-            archive.writestr(info, file.read_bytes())
-    return buffer.getvalue()
-
-
-def _unzipped(data: bytes) -> Path:
-    """A folder with a shipped bundle, removed when this process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="samovar-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        archive.extractall(folder)
-    return folder
