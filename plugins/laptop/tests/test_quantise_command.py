@@ -16,6 +16,7 @@ from samovar.bundle import Bundle
 from samovar.errors import DependencyError, InputError, OutputError, UsageError
 from samovar.evaluation.sets import find_sets
 from samovar.models import load_model
+from samovar.processor import instruction_set
 from samovar.prompts import Prompt, Prompts
 from samovar_laptop.bundle_command import bundle as make_bundle
 from samovar_laptop.quantise import gate as gates
@@ -82,6 +83,30 @@ def test_what_runs_on_request_is_int8_and_no_torch_was_needed(own, data, tmp_pat
             [mask] = model.decoder.decode(embedding, asked).masks
             areas.append(int(mask.inside.sum()))
     assert areas[1] == pytest.approx(areas[0], rel=0.03)
+
+
+def test_half_precision_needs_no_graphs_and_has_its_gate_measured(own, data, tmp_path, capsys):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    if "bf16" not in instruction_set():
+        pytest.skip("this processor has no bf16")
+    out = tmp_path / "half"
+    assert quantize(bundle=str(own), data=[str(data)], output=str(out), method="bf16") == 0
+    said = capsys.readouterr().out
+    assert "gate: passed" in said
+    assert "openvino, encode" in said
+    before, after = Bundle.load(own), Bundle.load(out)
+    assert after.precisions["bf16"].passed
+    assert after.precisions["bf16"].roles == {}
+    assert (after.files, after.weights_hash) == (before.files, before.weights_hash)
+    assert after.precisions["bf16"].gate.table["all"]["objects"] == 2
+
+
+def test_what_is_not_in_single_precision_is_not_converted(own, data, tmp_path):
+    record = json.loads((own / "bundle.json").read_text())
+    record["precision"] = "fp16"
+    (own / "bundle.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="bf16 is made of fp32, not of fp16"):
+        quantize(bundle=str(own), data=[str(data)], output=str(tmp_path / "x"), method="bf16")
 
 
 def test_further_fields_of_the_record_are_kept(own, data, tmp_path):
@@ -160,7 +185,7 @@ def test_without_onnx_it_says_what_to_install(own, data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"method": "magic"}, "ptq or qat"),
+        ({"method": "magic"}, "ptq, qat, bf16"),
         ({"data": None}, "needs --data"),
         ({"output": None}, "needs --output"),
         ({"weight_bits": 4}, "--weight-bits"),

@@ -51,7 +51,11 @@ BUNDLE_OPTIONS = (
 )
 
 QUANTIZE_OPTIONS = (
-    OptionSpec("--method", "ptq (no torch) or qat (needs samovar-train)", default="ptq"),
+    OptionSpec(
+        "--method",
+        "ptq (int8, no torch), qat (int8, needs samovar-train) or bf16 (no new graphs, its gate)",
+        default="ptq",
+    ),
     OptionSpec(
         "--data",
         "labelled pictures: a MANIFEST.json, a set, or a folder of sets",
@@ -75,7 +79,7 @@ QUANTIZE_OPTIONS = (
         default="float",
     ),
     OptionSpec("--minutes", "of training, with --method qat", float, 10.0),
-    OptionSpec("--no-gate", "do not measure Dice; int8 then only runs on request", bool),
+    OptionSpec("--no-gate", "do not measure Dice; the precision then only runs on request", bool),
     OptionSpec("--limit", "measure at most this many pictures a set", int, 0),
     OptionSpec("--threads", "threads of ONNX Runtime", int),
     OptionSpec("--seed", "of the training", int, 0),

@@ -1,10 +1,11 @@
-"""``samovar quantize``: a bundle with int8 graphs beside its own, and the record of their gate."""
+"""``samovar quantize``: a bundle with int8 graphs beside its own, and the record of their gate.
+
+``--method bf16`` records the gate of what a runtime converts on loading.
+"""
 
 from __future__ import annotations
 
 import datetime
-import json as json_module
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samovar.bundle import Bundle
+from samovar.bundle_precisions import CONVERTED
 from samovar.errors import UsageError
+from samovar_laptop.quantise.report import Report, done, say
 
 if TYPE_CHECKING:
     from samovar.bundle_precisions import Gate
     from samovar_laptop.quantise.calibrate import Calibration
     from samovar_laptop.quantise.ptq import Recipe
     from samovar_laptop.quantise.samples import Source
-    from samovar_laptop.quantise.speed import Pair
 
-METHODS = ("ptq", "qat")
-SMALL = "of the work"
+METHODS = ("ptq", "qat", *CONVERTED)
 GAIN = 1.05
 """A decoder is kept in int8 where that makes it faster by this factor."""
 
@@ -71,12 +72,19 @@ def quantize(
     if not data or not output:
         missing = "--data" if not data else "--output"
         raise UsageError(f"samovar quantize needs {missing}: see samovar quantize --help")
+    check_target(Path(output))
+    if method in CONVERTED:
+        from samovar_laptop.quantise.convert import convert
+
+        return convert(
+            find_bundle(bundle, accept_license or ()), find_sources(data), method, Path(output),
+            gated=not no_gate, limit=limit, threads=threads, as_json=json,
+        )  # fmt: skip
     onnx_package()
     if method == "qat":
         from samovar_laptop.quantise.qat import library
 
         library()
-    check_target(Path(output))
     found = find_bundle(bundle, accept_license or ())
     recipe = replace(recipe, roles=_roles(found, roles))
     job = _Job(found, find_sources(data), recipe, method, minutes, bool(role))
@@ -89,7 +97,7 @@ def _check(recipe: Recipe, method: str, minutes: float, limit: int) -> None:
 
     bits, percentile = recipe.bits, recipe.percentile
     for good, words in (
-        (method in METHODS, f"--method is {method!r}: give {' or '.join(METHODS)}"),
+        (method in METHODS, f"--method is {method!r}: give {', '.join(METHODS)}"),
         (bits in (7, 8), f"--weight-bits is {bits}: give 7, or 8 for CPUs with VNNI alone"),
         (50 < percentile <= 100, f"--percentile is {percentile:g}: give more than 50, up to 100"),
         (recipe.samples > 0, f"--samples is {recipe.samples}: give 1 or more"),
@@ -223,70 +231,3 @@ class _Job:
             "sets": [s.where.name for s in self.sources],
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         }
-
-
-class Report:
-    """What is printed at the end."""
-
-    def __init__(
-        self,
-        target: Path,
-        own: str,
-        precision: str,
-        pairs: list[Pair],
-        verdict: Gate | None,
-        left: dict[str, dict[str, str]],
-        notes: list[str],
-    ) -> None:
-        self.target, self.own, self.precision = target, own, precision
-        self.pairs, self.verdict, self.left, self.notes = pairs, verdict, left, notes
-
-    def text(self) -> str:
-        from samovar_laptop.quantise import gate as gates
-        from samovar_laptop.quantise import speed
-
-        lines = list(self.notes)
-        for role, nodes in self.left.items():
-            lines += summary_of(role, nodes)
-        lines += speed.lines(self.pairs, self.own, self.precision, 1)
-        if self.verdict is None:
-            lines.append(f"gate: not asked; {self.precision} runs only with --precision int8")
-        else:
-            lines += gates.lines(self.verdict, self.own, self.precision)
-            word = "passed" if self.verdict.passed else "NOT passed"
-            lines.append(f"gate: {word} ({self.verdict.rule})")
-        lines.append(f"{self.target}")
-        return "\n".join(lines)
-
-    def json(self) -> str:
-        return json_module.dumps(
-            {
-                "bundle": str(self.target),
-                "speed": [asdict(p) for p in self.pairs],
-                "gate": None if self.verdict is None else self.verdict.document(),
-                "left_in_float": self.left,
-                "notes": self.notes,
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-
-
-def summary_of(role: str, nodes: Mapping[str, str]) -> list[str]:
-    """What stays in float in one graph: small nodes as a number, the others by name."""
-    small = [name for name, why in nodes.items() if why.endswith(SMALL)]
-    lines = [f"{role}: {n} stays in float: {why}" for n, why in nodes.items() if n not in small]
-    if small:
-        lines.append(f"{role}: {len(small)} small nodes stay in float, as {small[0]}")
-    return lines
-
-
-def say(line: str) -> None:
-    """Progress, over itself on a terminal's standard error; silent elsewhere."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{line}")
-
-
-def done() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")

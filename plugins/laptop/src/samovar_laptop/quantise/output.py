@@ -52,10 +52,12 @@ def staged(target: Path) -> Iterator[Path]:
         ) from error
 
 
-def write_bundle(bundle: Bundle, graphs: Mapping[str, Any], folder: Path) -> None:
-    """The bundle's own graphs and record, and the int8 graphs by role; no gate yet."""
+def write_bundle(
+    bundle: Bundle, graphs: Mapping[str, Any], folder: Path, precision: str = PRECISION
+) -> None:
+    """The bundle's own graphs and record, and those of the precision by role; no gate yet."""
     document = read_document(bundle.folder / FILE_NAME)
-    before = document.get("precisions", {}).get(PRECISION, {}).get("roles", {})
+    before = document.get("precisions", {}).get(precision, {}).get("roles", {})
     for name in set(before.values()) - set(bundle.roles.values()):
         document["files"].pop(name, None)
     for name in document["files"]:
@@ -63,14 +65,14 @@ def write_bundle(bundle: Bundle, graphs: Mapping[str, Any], folder: Path) -> Non
         shutil.copyfile(bundle.folder / name, folder / name)
     roles = {}
     for role, model in graphs.items():
-        name = f"{Path(bundle.roles[role]).stem}.{PRECISION}.onnx"
+        name = f"{Path(bundle.roles[role]).stem}.{precision}.onnx"
         onnx_package().save(model, str(folder / name))
         document["files"][name] = {
             "sha256": sha256_of(folder / name),
             "bytes": (folder / name).stat().st_size,
         }
         roles[role] = name
-    document.setdefault("precisions", {})[PRECISION] = {"roles": roles}
+    document.setdefault("precisions", {})[precision] = {"roles": roles}
     _write(folder, document)
 
 
@@ -83,12 +85,14 @@ def drop_role(folder: Path, role: str) -> None:
     _write(folder, document)
 
 
-def add_record(folder: Path, gate: Gate | None, how: Mapping[str, Any]) -> None:
+def add_record(
+    folder: Path, gate: Gate | None, how: Mapping[str, Any], precision: str = PRECISION
+) -> None:
     """Write down the verdict, and how the graphs were made."""
     document = read_document(folder / FILE_NAME)
     if gate is not None:
-        document["precisions"][PRECISION]["gate"] = gate.document()
-    document["precisions"][PRECISION]["made"] = dict(how)
+        document["precisions"][precision]["gate"] = gate.document()
+    document["precisions"][precision]["made"] = dict(how)
     _write(folder, document)
 
 
