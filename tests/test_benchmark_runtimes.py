@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from samovar.benchmark import runtime_case, runtimes
+from samovar.benchmark.float_rate import float_rate
 from samovar.benchmark.generated import value
 from samovar.benchmark.measure import BenchmarkError
 from samovar.benchmark.report import page
@@ -19,8 +20,14 @@ def measured(model, isa):
         return {n: {"cpu_ms": f, "all_ms": [f], "ratio": figures[0] / f}
                 for n, f in zip(names, figures, strict=True)}  # fmt: skip
 
-    return {"model": model, "isa": isa, "instruction_set": isa.lower(),
-            "encoder": role(1000.0, 200.0, 500.0), "decoder": role(60.0, 20.0, 30.0)}  # fmt: skip
+    encoder = role(1000.0, 200.0, 500.0)
+    half = {}
+    if isa == "best":
+        encoder[runtime_case.BF16] = {"cpu_ms": 100.0, "all_ms": [100.0], "ratio": 10.0}
+        half = {"bf16_iou": 0.975}
+    return {"model": model, "isa": isa, "instruction_set": isa.lower(), "encoder": encoder,
+            "decoder": role(60.0, 20.0, 30.0), "encoder_gmac": 40.0,
+            "float_gmac_s": {"onnxruntime": 400.0, "openvino": 100.0}, **half}  # fmt: skip
 
 
 def test_the_record_has_a_table_for_each_instruction_set(monkeypatch):
@@ -41,12 +48,14 @@ def test_the_record_has_a_table_for_each_instruction_set(monkeypatch):
         "500.0",
         "2.00",
         "2.3",
+        "2.50",
         "60.0",
         "30.0",
         "2.00",
     ]
     assert best["rows"][0] == [
-        "mobile-sam", "1000.0", "200.0", "500.0", "5.00", "3", "60.0", "20.0", "30.0", "3.00"
+        "mobile-sam", "1000.0", "200.0", "500.0", "5.00", "3", "10.00", "10.00 (IoU 0.975)",
+        "60.0", "20.0", "30.0", "3.00",
     ]  # fmt: skip
     assert "cannot be capped" in capped["about"]
     assert record["notes"] == [
@@ -56,7 +65,7 @@ def test_the_record_has_a_table_for_each_instruction_set(monkeypatch):
     ]  # fmt: skip
     text = page([record])
     assert "### Capped at AVX2" in text
-    assert "| mobile-sam | 1000.0 | 500.0 | 2.00 | 2.3 |" in text
+    assert "| mobile-sam | 1000.0 | 500.0 | 2.00 | 2.3 | 2.50 |" in text
     assert "- sam-vit-b, best: no torch" in text
     json.dumps(record)
 
@@ -89,6 +98,12 @@ def test_cases_take_turns_and_the_best_rounds_are_compared(monkeypatch):
     assert found["fast"]["all_ms"] == [2000.0, 3000.0, 4000.0]
     assert found["fast"]["ratio"] == 2.0
     assert found["slow"]["cpu_ms"] == 4000.0
+
+
+def test_the_rate_of_single_precision_is_a_number():
+    pytest.importorskip("onnx")
+    onnx_runtime = pytest.importorskip("samovar_laptop.onnx_runtime")
+    assert 0.1 < float_rate(onnx_runtime.OnnxRuntime()) < 1e5
 
 
 def test_generated_weights_are_the_same_everywhere_and_in_range():

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from samovar.benchmark.family_case import role_feeds
+from samovar.benchmark.float_rate import float_rate
 from samovar.benchmark.generated import generated_architecture, generated_bundle
+from samovar.benchmark.graph_sizes import gmac
 from samovar.benchmark.process import answer
 from samovar.bundle import Bundle
 from samovar.choice import workload
@@ -23,11 +26,12 @@ from samovar.evaluation.metrics import iou
 from samovar.models import load_model
 from samovar.plugins import registry
 from samovar.prompts import Prompts
-from samovar.protocols import Architecture
+from samovar.protocols import Architecture, Runtime
 from samovar.runtimes import usable_runtimes
 from samovar.specs import EncoderSpec
 
 BOXES = 64
+BF16 = "openvino, bf16"
 Work = Callable[[], object]
 
 
@@ -44,12 +48,35 @@ def _speed(name: str, rounds: int) -> dict[str, Any]:
     bundle = generated_bundle(spec)
     architecture = generated_architecture(spec)
     import_module("torch").set_num_threads(1)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"encoder_gmac": round(_encoder_gmac(bundle), 2)}
     for label, role in (("encoder", "encoder"), ("decoder", "mask_decoder")):
         works, told = _works(architecture, bundle, role)
         found[label] = compared(works, rounds, "torch")
         found["instruction_set"] = told
+    runtimes = usable_runtimes(bundle.precision, bundle.suffixes)
+    found["float_gmac_s"] = {r.name: round(float_rate(registry().load(r)), 1) for r in runtimes}
+    if BF16 in found["encoder"]:
+        found["bf16_iou"] = round(_agreement(bundle), 4)
     return found
+
+
+def _encoder_gmac(bundle: Bundle) -> float:
+    runtime: Runtime = registry().load(registry().find("runtime", "onnxruntime"))
+    return gmac(bundle.graph("encoder"), role_feeds(bundle, runtime)["encoder"], runtime)
+
+
+def _agreement(bundle: Bundle) -> float:
+    """Mean IoU of masks with the encoder in bf16 with those in single precision."""
+    picture, prompts = workload(bundle, 8)
+    licence = (bundle.name,)
+    masks = []
+    for precision in ("fp32", "bf16"):
+        with load_model(
+            bundle.folder, runtime="openvino", precision=precision, threads=1,
+            region_decode="off", accept_license=licence,
+        ) as model:  # fmt: skip
+            masks.append(model.decoder.decode(model.encode([picture])[0], prompts).masks)
+    return float(np.mean([iou(a, b) for a, b in zip(*masks, strict=True)]))
 
 
 def _works(architecture: Architecture, bundle: Bundle, role: str) -> tuple[dict[str, Work], str]:
@@ -70,7 +97,22 @@ def _works(architecture: Architecture, bundle: Bundle, role: str) -> tuple[dict[
         given = {name: feeds[name] for name in graph.inputs}
         works[runtime.name] = lambda graph=graph, given=given: graph.run(given)  # type: ignore[misc]
         told = graph.info.instruction_set
+    if role == "encoder":
+        works |= _in_bf16(bundle, feeds)
     return works, told
+
+
+def _in_bf16(bundle: Bundle, feeds: Mapping[str, Any]) -> dict[str, Work]:
+    """The encoder as a runtime converts it on loading; nothing where the processor cannot."""
+    for runtime in usable_runtimes("bf16", bundle.suffixes, required=False):
+        try:
+            graph = (
+                registry().load(runtime).load(bundle.graph("encoder"), threads=1, precision="bf16")
+            )
+        except UsageError:
+            continue
+        return {BF16: partial(graph.run, {name: feeds[name] for name in graph.inputs})}
+    return {}
 
 
 def compared(works: Mapping[str, Work], rounds: int, base: str) -> dict[str, dict[str, Any]]:
