@@ -211,7 +211,9 @@ def test_an_output_that_meets_a_full_disk_leaves_its_tiles_in_the_ledger(
 
 def test_semantic_results_are_fewer_and_numbered_by_class(run, tmp_path):
     assert run("--semantic").code == 0
-    assert {f["properties"]["id"] for f in lines(tmp_path / "out.geojsonl")} == {1}
+    found = [f["properties"] for f in lines(tmp_path / "out.geojsonl")]
+    assert {f["label"] for f in found} == {1}
+    assert len({f["id"] for f in found}) == len(found) > 1
 
 
 def test_tile_options_are_refused_for_volumes(samovar, tmp_path, site):

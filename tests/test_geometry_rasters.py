@@ -121,10 +121,10 @@ def tiff_transform(path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gpkg_outlines(path) -> tuple[dict[int, object], int]:
-    """Object id → geometry, and the SRS, out of SQLite; only the WKB itself goes to shapely."""
+    """Label → geometry, and the SRS, out of SQLite; only the WKB itself goes to shapely."""
     found = {}
     with sqlite3.connect(path) as base:
-        for id, blob in base.execute("SELECT id, geom FROM objects"):
+        for id, blob in base.execute("SELECT label, geom FROM objects"):
             envelope = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}[(blob[3] >> 1) & 7]
             found[id] = shapely.from_wkb(blob[8 + envelope :])
         (srs,) = base.execute("SELECT srs_id FROM gpkg_geometry_columns").fetchone()
@@ -173,7 +173,7 @@ def test_every_orientation(orientation, shape, crs, tmp_path):
     features = json.loads((tmp_path / "o.geojson").read_text())["features"]
     to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     for feature in features:
-        value = feature["properties"]["id"]
+        value = feature["properties"]["label"]
         expected = np.column_stack(to_lonlat.transform(*np.array(truth[value].centroid.coords).T))
         centre = np.array(shapely.geometry.shape(feature["geometry"]).centroid.coords)
         np.testing.assert_allclose(centre, expected, atol=1e-6)

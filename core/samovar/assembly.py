@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -107,18 +106,6 @@ def merged(
 def finished(item: SegmentedObject, image: Image) -> SegmentedObject:
     """An object with its sizes in real units."""
     return replace(item, measures=image.measure(item))
-
-
-def key_of(item: SegmentedObject, image: Image) -> str:
-    """A name made of an object's pixels in the image that tiles are counted from."""
-    place = item.region.shift(image.origin or (0,) * len(item.region.start))
-    digest = hashlib.blake2b(repr((place.start, place.stop)).encode(), digest_size=8)
-    if isinstance(item, LargeObject):
-        for piece in item.pieces():
-            digest.update(np.packbits(piece.inside).tobytes())
-    else:
-        digest.update(item.bits)
-    return digest.hexdigest()
 
 
 def _judgement(parts: Sequence[RestingPart]) -> dict[str, Any]:

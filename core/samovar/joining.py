@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from samovar.assembly import key_of, object_of_group, object_of_part
+from samovar.assembly import object_of_group, object_of_part
 from samovar.frontier import Frontier, Group
+from samovar.identity import Names
 from samovar.job import Job
 from samovar.lattice import Lattice, Tiling
 from samovar.objects import SegmentedObject
@@ -45,6 +46,7 @@ class Joiner:
         self._frontier = None if job.prompts is not None else Frontier(job.image.grid.region)
         self._prompts = {} if job.prompts is None else job.prompts.by_id()
         self._dissolver = Dissolver(job.image, self._spill) if semantic else None
+        self._names = Names(job.image.origin)
 
     def add(self, step: Step, parts: Sequence[RestingPart]) -> None:
         if self._frontier is None:
@@ -68,7 +70,7 @@ class Joiner:
             self._found(group)
         if self._dissolver is not None:
             for item in self._dissolver.finish():
-                self._taker.add(item)
+                self._hand_over(item)
         self._taker.advance(self._job.image.grid.shape[0])
 
     def _found(self, group: Group) -> None:
@@ -82,7 +84,7 @@ class Joiner:
             return
         self._recent.add(item, again)
         self._number += 1
-        self._give(replace(item, id=self._number, key=key_of(item, self._job.image)))
+        self._give(replace(item, id=self._number))
 
     def _look_again(self, item: SegmentedObject, group: Group) -> SegmentedObject | None:
         try:
@@ -102,9 +104,12 @@ class Joiner:
 
     def _give(self, item: SegmentedObject) -> None:
         if self._dissolver is None:
-            self._taker.add(item)
+            self._hand_over(item)
         else:
             self._dissolver.add(item)
+
+    def _hand_over(self, item: SegmentedObject) -> None:
+        self._taker.add(replace(item, key=self._names.of(item)))
 
     def _advance(self, row: int) -> None:
         if row <= self._row:
@@ -113,6 +118,9 @@ class Joiner:
         self._recent.forget(row)
         if self._dissolver is not None:
             for item in self._dissolver.advance(row):
-                self._taker.add(item)
+                self._hand_over(item)
             row = self._dissolver.row
+        if self._frontier is not None or self._dissolver is not None:
+            # prompted objects come in the order of their views, not of their own rows
+            self._names.forget(row)
         self._taker.advance(row)

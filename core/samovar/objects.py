@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from samovar.errors import OutputError
 from samovar.grid import Grid, Region
+from samovar.identity import name_of
 from samovar.masks import PixelMask
 from samovar.prompts import Prompt
 
@@ -27,6 +28,7 @@ class SegmentedObject:
     """One object found. Its mask is kept bit-packed inside its bounding region."""
 
     id: int
+    """Number: that of its prompt, or counted. Its value in label images."""
     region: Region
     """Bounds in array order; empty when nothing was found."""
     bits: bytes
@@ -42,7 +44,8 @@ class SegmentedObject:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     review: str = "unreviewed"
     key: str = ""
-    """Name made of where it lies, the same whatever the extent; empty for prompted objects."""
+    """``id`` in the tables of 2-D results: a name made of its pixels (:mod:`samovar.identity`),
+    the same whatever the extent; empty where it was not named."""
 
     @classmethod
     def from_mask(cls, id: int, mask: PixelMask, **fields: Any) -> SegmentedObject:
@@ -191,13 +194,16 @@ class Objects:
         return sorted(self.items, key=lambda o: (-o.pixels, o.score, -o.id))
 
     def table(self) -> list[dict[str, Any]]:
-        """One row an object: id, name, class, score, uncertainty, sizes, bounds, attributes.
+        """One row an object: id, label, name, class, score, uncertainty, sizes, bounds, attributes.
 
+        ``label`` is the value in label images. ``id`` is made of the object's pixels, and None
+        where none was found; in volumes, whose label images are the result, it is the label.
         Bounds are index coordinates ``x0, y0[, z0], x1, y1[, z1]``, max exclusive.
         """
         return [
             {
-                "id": o.id,
+                "id": self._identity(o),
+                "label": o.id,
                 "name": o.name,
                 "class": o.class_id,
                 "score": round(o.score, 4),
@@ -208,3 +214,9 @@ class Objects:
             }
             for o in self.items
         ]
+
+    def _identity(self, item: SegmentedObject) -> str | int | None:
+        if self.grid.ndim == 3:
+            return item.id
+        origin = None if self.image is None else self.image.origin
+        return item.key or name_of(item, origin) or None

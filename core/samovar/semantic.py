@@ -47,7 +47,7 @@ class Dissolver:
             whole = group[0] if len(group) == 1 else self._unite(group)
             # one row of air: what begins at ``row`` touches what ends there
             if whole.region.stop[0] < row:
-                yield replace(whole, id=whole.class_id, key="", prompt=None, name="")
+                yield replace(whole, id=whole.class_id, prompt=None, name="")
             else:
                 self._held.append(whole)
 

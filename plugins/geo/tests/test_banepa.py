@@ -99,7 +99,7 @@ def _check_polygons(path, objects, scores, truth) -> None:
     with rasterio.open(path) as raster:
         transform, shape = raster.transform, raster.shape
     with sqlite3.connect(path.with_name("o.gpkg")) as base:
-        rows = base.execute("SELECT id, geom, area_m2, pixels, building FROM objects").fetchall()
+        rows = base.execute("SELECT label, geom, area_m2, pixels, building FROM objects").fetchall()
     assert len(rows) == sum(not o.empty for o in objects)
     by_id = {o.id: o for o in objects}
     for id, blob, area, pixels, building in rows[::25]:

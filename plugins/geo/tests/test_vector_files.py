@@ -19,6 +19,7 @@ from rasterio.transform import Affine
 
 from samovar.errors import OutputError, UsageError
 from samovar.formats import check_writer, write_objects, writer_for
+from samovar.identity import name_of
 from samovar.masks import PixelMask
 from samovar.objects import Objects, SegmentedObject
 from samovar.protocols import StreamHead, StreamWriter
@@ -338,21 +339,27 @@ def test_attributes(field, tmp_path):
     GeoJson().write(made, tmp_path / "o.geojson", image)
     row = json.loads((tmp_path / "o.geojson").read_text())["features"][0]["properties"]
     assert list(row) == [
-        "id", "name", "class", "score", "uncertainty", "pixels", "area_m2", "perimeter_m", "tile",
-        "model",
+        "id", "label", "name", "class", "score", "uncertainty", "pixels", "area_m2", "perimeter_m",
+        "tile", "model",
     ]  # fmt: skip
     assert (row["class"], row["tile"], row["model"]) == (3, "r0c0", "samovar-laptop/tiny")
 
 
-def test_objects_that_were_not_prompted_have_a_key_beside_their_number(field, tmp_path):
+def test_ids_are_made_of_pixels_and_labels_count(field, tmp_path):
     image, objects = field()
-    items = [replace(o, key=f"{o.id:016x}") for o in objects]
-    GeoPackage().write(Objects(objects.grid, tuple(items)), tmp_path / "o.gpkg", image)
-    with sqlite3.connect(tmp_path / "o.gpkg") as base:
-        columns = [row[1] for row in base.execute("PRAGMA table_info(objects)")]
-        rows = list(base.execute("SELECT id, key FROM objects ORDER BY fid"))
-    assert columns[2:5] == ["id", "key", "name"]
-    assert rows == [(o.id, o.key) for o in items]
+    named = [replace(o, key=f"{o.id:016x}") for o in objects]
+    GeoPackage().write(Objects(objects.grid, tuple(named)), tmp_path / "a.gpkg", image)
+    # whoever comes by without a name gets the one that a run would have given
+    turned = [replace(o, id=100 - o.id) for o in objects]
+    GeoPackage().write(Objects(objects.grid, tuple(turned)), tmp_path / "b.gpkg", image)
+    found = {}
+    for name in ("a", "b"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.gpkg")) as base:
+            columns = [row[1] for row in base.execute("PRAGMA table_info(objects)")]
+            found[name] = list(base.execute("SELECT id, label FROM objects ORDER BY fid"))
+        assert columns[2:5] == ["id", "label", "name"]
+    assert found["a"] == [(o.key, o.id) for o in named]
+    assert found["b"] == [(name_of(o), 100 - o.id) for o in objects]
 
 
 def test_simplified_outlines_have_the_size_that_is_drawn(field, tmp_path):
@@ -391,4 +398,5 @@ def test_geoparquet_comes_back_as_prompts(field, tmp_path):
     prompts = read_prompts(tmp_path / "o.parquet", image)
     expected = [[*o.region.start[::-1], *o.region.stop[::-1]] for o in objects]
     np.testing.assert_allclose([p.box for p in prompts], expected, atol=1e-3)
-    assert prompts.objects[0].attributes["id"] == 1
+    assert prompts.objects[0].attributes["label"] == 1
+    assert prompts.objects[0].attributes["id"] == name_of(objects.items[0])

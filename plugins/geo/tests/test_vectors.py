@@ -96,7 +96,8 @@ def test_gpkg_lies_on_the_pixels(name, scene, tmp_path):
     expected = shapely.Polygon(corners(transform, 31, 7, 32, 8))
     assert shapely.Polygon(dot[0]).symmetric_difference(expected).area < 1e-6 * expected.area
     assert sorted(len(polygon) for polygon in rows[1]["geom"]) == [1, 2]
-    assert [row["id"] for row in rows] == [1, 2]
+    assert [row["label"] for row in rows] == [1, 2]
+    assert len({row["id"] for row in rows}) == 2
     assert [row["pixels"] for row in rows] == [1, 194]
     total = sum(shapely.Polygon(p[0], p[1:]).area for p in rows[1]["geom"])
     assert total == pytest.approx(194 * image.grid.pixel_measure, rel=1e-6)
@@ -120,7 +121,7 @@ def test_geojson_is_lonlat_and_wound_right(name, writer, scene, tmp_path):
     for polygon in [dot["coordinates"], *features[1]["geometry"]["coordinates"]]:
         assert signed_area(polygon[0]) > 0
         assert all(signed_area(ring) < 0 for ring in polygon[1:])
-    assert features[0]["properties"]["id"] == 1
+    assert features[0]["properties"]["label"] == 1
     area, _ = Geod(ellps="WGS84").geometry_area_perimeter(
         shapely.geometry.shape(features[1]["geometry"])
     )
@@ -156,7 +157,7 @@ def test_attributes_are_carried_over_and_clashes_suffixed(scene, tmp_path):
     )
     GeoPackage().write(Objects(objects.grid, items, objects.provenance), tmp_path / "o.gpkg", image)
     (first, second), _ = read_gpkg(tmp_path / "o.gpkg")
-    assert (first["id"], first["ID_prompt"], first["fid_prompt"]) == (1, 77, 5)
+    assert (first["label"], first["ID_prompt"], first["fid_prompt"]) == (1, 77, 5)
     assert (first["name"], first["class"], first["model"]) == ("town hall", 4, "oracle")
     assert (first["height"], first["levels"], first["kind"]) == (3.5, 2, "house")
     assert (second["height"], second["levels"], second["kind"]) == (None, None, "shed")

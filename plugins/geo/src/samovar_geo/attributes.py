@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from samovar.identity import name_of
 from samovar.image import Image
 from samovar.objects import SegmentedObject
 
 RESERVED = {"fid", "geom", "geometry", "ogc_fid", "bbox"}
 """Names that vector formats keep for themselves."""
 SUFFIX = "_prompt"
-OWN = ("id", "name", "class", "score", "uncertainty")
+OWN = ("id", "label", "name", "class", "score", "uncertainty")
+"""``id`` is made of the object's pixels, ``label`` is its value in label rasters."""
 LAST = ("tile", "model")
-KEY = "key"
-"""After ``id``, where objects have one: a name made of their pixels' place, whatever the extent."""
 
 
 class Table:
@@ -27,12 +27,11 @@ class Table:
     def __init__(self, model: str, attributes: Sequence[str] = ()) -> None:
         self._model = model
         self._sizes: list[str] = []
-        self._keyed = False
         self._carried: dict[str, str] = {}
         self._kinds: dict[str, str] = {
-            **dict.fromkeys(("id", "class"), "int"),
+            **dict.fromkeys(("label", "class"), "int"),
             **dict.fromkeys(("score", "uncertainty"), "float"),
-            **dict.fromkeys(("name", KEY, *LAST), "text"),
+            **dict.fromkeys(("id", "name", *LAST), "text"),
         }
         for name in attributes:
             self._carry(name)
@@ -40,15 +39,13 @@ class Table:
     def row(self, item: SegmentedObject, image: Image) -> dict[str, Any]:
         """One object's values by column; what is missing is left out."""
         row: dict[str, Any] = {
-            "id": item.id,
+            "id": item.key or name_of(item, image.origin),
+            "label": item.id,
             "name": item.name,
             "class": item.class_id,
             "score": round(item.score, 4),
             "uncertainty": round(item.uncertainty, 4),
         }
-        if item.key:
-            self._keyed = True
-            row[KEY] = item.key
         for name, value in (item.measures or image.measure(item)).items():
             if name not in self._kinds:
                 self._sizes.append(name)
@@ -61,8 +58,7 @@ class Table:
     @property
     def columns(self) -> dict[str, str]:
         """Name → ``int``, ``float`` or ``text``, in the order of the file."""
-        own = [OWN[0], KEY, *OWN[1:]] if self._keyed else OWN
-        order = [*own, *(self._sizes or ["pixels"]), *LAST, *self._carried.values()]
+        order = [*OWN, *(self._sizes or ["pixels"]), *LAST, *self._carried.values()]
         return {
             name: self._kinds.get(name, "text" if name != "pixels" else "int") for name in order
         }
