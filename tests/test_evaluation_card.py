@@ -96,6 +96,10 @@ def test_the_page_is_made_anew_from_its_figures(figures, tmp_path):
     assert main(["--page", "--output", str(card)]) == 0
     assert "# tiny 9.8" in card.read_text()
     assert (tmp_path / "tiny-curves.svg").read_text().startswith("<svg")
+    assert "tiny-encoders.md" not in card.read_text()
+    (tmp_path / "tiny-encoders.md").write_text("# Encoders\n")
+    assert main(["--page", "--output", str(card)]) == 0
+    assert "(tiny-encoders.md)" in card.read_text()
 
 
 def test_curves_are_read_and_drawn(tmp_path):

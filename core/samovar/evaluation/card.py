@@ -151,15 +151,20 @@ def rewrite_page(file: Path) -> int:
 
 
 def write_page(file: Path, figures: dict[str, Any]) -> None:
-    """The card, and its curves as SVG where their table lies beside it."""
+    """The card, its curves as SVG where their table lies beside it, a link to what was tried."""
     table = file.with_name(f"{file.stem}-curves.csv")
     curves = file.with_name(f"{file.stem}-curves.svg")
     if table.is_file():
         curves.write_text(
             draw_curves(read_curves(table), "Course of the training"), encoding="utf-8"
         )
+    tried = file.with_name(f"{file.stem}-encoders.md")
     text = card_page(
-        figures["facts"], figures["model"], figures, curves.name if table.is_file() else ""
+        figures["facts"],
+        figures["model"],
+        figures,
+        curves.name if table.is_file() else "",
+        tried.name if tried.is_file() else "",
     )
     file.write_text(text, encoding="utf-8")
 

@@ -23,7 +23,7 @@ structures (vessels, roads) stay out of all means and are reported apart: a box 
 """
 
 
-def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
+def card_page(facts: Row, running: Row, figures: Row, curves: str, tried: str = "") -> str:
     """The card in Markdown.
 
     Args:
@@ -31,6 +31,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
         running: ``Model.describe()``: what ran it.
         figures: what :mod:`samovar.evaluation.card` measures.
         curves: file name of the curves' picture beside the card, or nothing.
+        tried: file name of the page beside the card on what else was tried, or nothing.
     """
     return "\n".join(
         [
@@ -45,6 +46,7 @@ def card_page(facts: Row, running: Row, figures: Row, curves: str) -> str:
             _by_input(facts.get("validation", {})),
             _weak(figures),
             _training(facts, curves),
+            _tried(tried),
             _data(figures["data"], facts.get("provenance", {}).get("data", [])),
             _licences(facts),
         ]
@@ -238,6 +240,15 @@ def _training(facts: Row, curves: str) -> str:
             " on the (augmented) training images; by the region decoder once there is one.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _tried(page: str) -> str:
+    if not page:
+        return ""
+    return (
+        "## Encoders that were tried\n\nSeveral kinds of encoder of the same size, trained alike"
+        f" for a short while and timed in fp32 and int8: [what each scored and costs]({page}).\n"
+    )
 
 
 def _data(rows: Sequence[Row], trained: Sequence[Row]) -> str:

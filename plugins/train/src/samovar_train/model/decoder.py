@@ -27,9 +27,10 @@ class Attention(nn.Module):
         return x.reshape(n, length, self.heads, width // self.heads).transpose(1, 2)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = self.split(self.q(q)), self.split(self.k(k)), self.split(self.v(v))
-        scale = float(q.shape[-1]) ** -0.5  # of the queries: they are fewer than the scores
-        mixed = ((q * scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v  # (N, heads, L, width)
+        q = self.q(q)
+        q = q * (q.shape[-1] // self.heads) ** -0.5  # here it is cheaper than on the scores
+        q, k, v = self.split(q), self.split(self.k(k)), self.split(self.v(v))
+        mixed = (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v  # (N, heads, L, width)
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.out(mixed)
 
