@@ -77,6 +77,39 @@ decoder (float[1,3,8,8] image_embeddings, float[1,num_points,2] point_coords,
 }
 """
 
+_REGION = """
+decoder_roi (float[1,3,8,8] image_embeddings, float[1,3,16,16] features_s4, float[1,4] windows,
+             float[1,p,2] point_coords, int64[1,p] point_labels)
+  => (float[1,4,16,16] low_res_masks, float[1,4] iou_predictions)
+<int64[1] four = {4}, float cell = {4.0}, int64[1] i0 = {0}, int64[1] i1 = {1}, int64[1] i2 = {2},
+ int64[1] i3 = {3}, int64[2] eight = {8,8}, int64[2] axes = {2,3}, int64[4] size = {1,1,16,16},
+ float[1,4] quality = {0.9, 0.2, 0.8, 0.3}, float zero = {0.0}>
+{
+  flat = Reshape(windows, four)
+  scaled = Div(flat, cell)
+  rounded = Round(scaled)
+  cells = Cast<to=7>(rounded)
+  x0 = Slice(cells, i0, i1)
+  y0 = Slice(cells, i1, i2)
+  x1 = Slice(cells, i2, i3)
+  y1 = Slice(cells, i3, four)
+  begin = Concat<axis=0>(y0, x0)
+  far = Concat<axis=0>(y1, x1)
+  square = Add(begin, eight)
+  part = Slice(features_s4, begin, END, axes)
+  bright = ReduceMean<axes=[1], keepdims=1>(part)
+  one = Resize<mode="linear">(bright, , , size)
+  two = Neg(one)
+  low_res_masks = Concat<axis=1>(one, two, one, two)
+  told = ReduceSum<keepdims=0>(point_coords)
+  nothing = Mul(told, zero)
+  iou_predictions = Add(quality, nothing)
+}
+"""
+REGION_OF_TOKENS = _REGION.replace("END", "square")
+"""Looks at four by four cells of the embedding, whatever the window's far corner."""
+REGION_STRETCHED = _REGION.replace("END", "far")
+
 
 def save(text: str, path: Path, *, external: str = "") -> Path:
     """Write a graph; with ``external``, its tensors go into a file of that name beside it."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from laptop_graphs import CLASSIC, ENCODER, MASK_DECODER, classic, save, two_faces
+from laptop_graphs import (
+    CLASSIC,
+    ENCODER,
+    MASK_DECODER,
+    REGION_OF_TOKENS,
+    REGION_STRETCHED,
+    classic,
+    save,
+    two_faces,
+)
 
 from samovar.bundle import Bundle
 from samovar.errors import BundleError, InputError, OutputError, UsageError
+from samovar.masks import WindowLogits
 from samovar.models import load_model
 from samovar.prompts import Prompt, Prompts
 from samovar_laptop.bundle_command import bundle
@@ -258,3 +268,76 @@ def test_the_command_line_takes_short_output(folder, tmp_path):
 def test_the_graphs_of_these_tests_are_valid_onnx(folder):
     for path in two_faces(folder).values():
         onnx.checker.check_model(path)
+
+
+# the classic graphs look at too coarse a map to see the small spot of the trial
+@pytest.mark.parametrize(("graphs", "least"), [(two_faces, 0.8), (classic, 0.0)])
+def test_a_region_decoder_of_tokens_is_inferred_tried_and_used(
+    folder, tmp_path, capsys, graphs, least
+):
+    region = save(REGION_OF_TOKENS, folder / "roi.onnx")
+    bundle(**graphs(folder), decoder_roi=str(region), output=str(tmp_path / "own"), threads=1)
+    rule = Bundle.load(tmp_path / "own").roi
+    assert (rule.policy, rule.tokens, rule.stride, rule.mask_size) == ("tokens", 4, 8, (16, 16))
+    assert rule.prompt_kinds == ("box", "point", "negative-point")
+    assert (rule.margin, rule.default) == (0.25, False)
+    said = capsys.readouterr().out
+    assert "windows 4×4 encoder cells, logits 16×16, margin 0.25" in said
+    assert float(said.split("of a small spot ")[1].split(";")[0]) >= least
+    picture, truth = bright()
+    box = Prompt(1, box=(45, 24, 65, 40))
+    with load_model(tmp_path / "own", threads=1, region_decode="on") as model:
+        answer = segment(model, picture, box)
+    assert isinstance(answer.low_res[0], WindowLogits)
+    got = full(answer.masks[0], truth.shape)
+    assert got.any()
+    assert (got & truth).sum() / got.sum() > 0.9
+
+
+def test_a_stretching_region_decoder_is_told_apart(folder, tmp_path):
+    region = save(REGION_STRETCHED, folder / "roi.onnx")
+    options = {**two_faces(folder), "decoder_roi": str(region), "roi_margin": 0.5}
+    bundle(**options, output=str(tmp_path / "own"))
+    rule = Bundle.load(tmp_path / "own").roi
+    assert (rule.policy, rule.mask_size, rule.margin) == ("stretch", (16, 16), 0.5)
+
+
+def test_the_rule_of_the_bundled_model_is_found_again(tmp_path):
+    """Its own four graphs, made a bundle anew."""
+    from samovar.catalogue import look_up
+
+    tiny = Bundle.read(look_up("tiny").folder)
+    roles = ("encoder", "prompt_encoder", "decoder_roi")
+    options = {role: str(tiny.graph(role)) for role in roles}
+    bundle(**options, decoder=str(tiny.graph("mask_decoder")), output=str(tmp_path / "own"),
+           roi_margin=tiny.roi.margin, coordinates=tiny.preparation.prompt_coordinates)  # fmt: skip
+    rule = Bundle.load(tmp_path / "own").roi
+    assert (rule.policy, rule.mask_size, rule.margin) == (
+        tiny.roi.policy,
+        tiny.roi.mask_size,
+        tiny.roi.margin,
+    )
+    assert set(rule.prompt_kinds) >= set(tiny.roi.prompt_kinds)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "line"),
+    [
+        ({"roi_margin": 0.5}, UsageError, "--roi-margin is about --decoder-roi"),
+        ({"decoder_roi": "dec.onnx"}, BundleError, r"dec.onnx: the decoder_roi graph has no input"),
+        ({"decoder_roi": "none.onnx"}, BundleError, "no such file"),
+        ({"decoder_roi": "roi.onnx", "roi_margin": -1.0}, UsageError, "--roi-margin is -1"),
+        ({"decoder_roi": "blind.onnx"}, BundleError, "the same whatever the embedding"),
+    ],
+)
+def test_a_region_decoder_that_cannot_be_is_refused(folder, tmp_path, options, error, line):
+    given = two_faces(folder)
+    save(REGION_OF_TOKENS, folder / "roi.onnx")
+    blind = REGION_OF_TOKENS.replace("two = Neg(one)", "none = Mul(one, zero)\n  two = Neg(none)")
+    blind = blind.replace("(one, two, one, two)", "(none, two, none, two)")
+    save(blind, folder / "blind.onnx")
+    if "decoder_roi" in options:
+        options = {**options, "decoder_roi": str(folder / options["decoder_roi"])}
+    with pytest.raises(error, match=line):
+        bundle(**given, **options, output=str(tmp_path / "own"))
+    assert not (tmp_path / "own").exists()

@@ -14,9 +14,12 @@ from samovar.bundle import Bundle
 from samovar.decoding import SamDecoder
 from samovar.encoding import BundleEncoder, ModelEncoder
 from samovar.errors import BundleError, UsageError
+from samovar.faces import RegionFace
 from samovar.graphs import external_files
+from samovar.masks import WindowLogits
 from samovar.prompts import Prompt, Prompts
 from samovar.resize import Normalisation, Preparation, Resize
+from samovar.roi import RoiRule
 from samovar.selection import Selection
 from samovar_laptop.inference import (
     EncoderShapes,
@@ -26,6 +29,7 @@ from samovar_laptop.inference import (
     load_graphs,
     mask_size,
 )
+from samovar_laptop.region_inference import infer_rule
 
 NORMALISATIONS: Mapping[str, Mapping[str, Any]] = {
     "sam": {},
@@ -39,6 +43,8 @@ NORMALISATIONS: Mapping[str, Mapping[str, Any]] = {
 
 BOX = (96.0, 60.0, 224.0, 180.0)
 """x0, y0, x1, y1 of the ellipse in the trial picture of 240 rows and 320 columns."""
+SPOT = (140.0, 104.0, 172.0, 132.0)
+"""Of a smaller one, for the region decoder."""
 CENTRE = ((BOX[0] + BOX[2] - 1) / 2, (BOX[1] + BOX[3] - 1) / 2)
 
 
@@ -48,6 +54,7 @@ def bundle(
     decoder: str | None = None,
     output: str | None = None,
     prompt_encoder: str | None = None,
+    decoder_roi: str | None = None,
     threads: int | None = None,
     **stated: Any,
 ) -> None:
@@ -63,16 +70,20 @@ def bundle(
     if not (encoder and decoder and output):
         raise UsageError(f"samovar models bundle needs {', '.join(missing)}")
     paths = Path(encoder), Path(decoder), Path(prompt_encoder) if prompt_encoder else None
-    graphs = load_graphs(*paths, threads)
+    region = Path(decoder_roi) if decoder_roi else None
+    graphs = load_graphs(*paths, threads, region)
     record, shapes = _record(graphs, Path(output), stated)
     trial = _try(graphs, record)
     if trial.masks > 1 and not stated.get("mask_selection"):
         selection = Selection("first", "best-reading" if trial.masks == 4 else "best-quality")
         record = replace(record, mask_selection=selection)
         trial = _try(graphs, record)
+    agreement = None if region is None else _agreement(graphs, record)
     saved = record.save(output, _sources(graphs))
     for line in _report(saved, shapes, trial, stated):
         typer.echo(line)
+    if saved.roi is not None and agreement is not None:
+        typer.echo(_region_line(saved.roi, agreement))
 
 
 def _record(
@@ -112,7 +123,24 @@ def _record(
         intended_use=stated.get("intended_use") or "",
         provenance={"made_by": "samovar models bundle"},
     )
+    if "decoder_roi" in graphs.paths:
+        margin = stated.get("roi_margin")
+        rule = infer_rule(
+            graphs.loaded["decoder_roi"],
+            graphs.paths["decoder_roi"],
+            record,
+            RoiRule.margin if margin is None else _margin(margin),
+        )
+        record = replace(record, roi=rule)
+    elif stated.get("roi_margin") is not None:
+        raise UsageError("--roi-margin is about --decoder-roi, which was not given")
     return record, shapes
+
+
+def _margin(value: float) -> float:
+    if not 0 <= value < 10:
+        raise UsageError(f"--roi-margin is {value:g}: give a share of a box's size, 0.25 say")
+    return float(value)
 
 
 def _preparation(size: tuple[int, int], stated: Mapping[str, Any]) -> Preparation:
@@ -169,6 +197,39 @@ def _try(graphs: Graphs, record: Bundle) -> _Trial:
     return _Trial(counted.masks, float(masks.quality[0]), float(iou))
 
 
+def _agreement(graphs: Graphs, record: Bundle) -> float | None:
+    """IoU of the full decoding and that over a window, of a small bright spot; None where a
+    window of this rule does not hold it."""
+    encoder = BundleEncoder(record, graphs.loaded["encoder"])
+    face = graphs.face(record.mask_size, record.taps)
+    region = RegionFace(graphs.loaded["decoder_roi"], record.taps)
+    picture, _ = _ellipse(SPOT)
+    [embedding] = ModelEncoder(encoder, record.preparation, record.name).encode([picture])
+    asked = Prompts((Prompt(1, box=SPOT),))
+    over_window = SamDecoder(record, face, region).decode(embedding, asked)
+    if not isinstance(over_window.low_res[0], WindowLogits):
+        return None
+    masks = [d.masks[0] for d in (over_window, SamDecoder(record, face).decode(embedding, asked))]
+    filled = np.zeros((2, *picture.shape[1:]), dtype=bool)
+    for place, mask in zip(filled, masks, strict=True):
+        place[mask.region.slices] = mask.inside
+    either = np.count_nonzero(filled.any(axis=0))
+    return float(np.count_nonzero(filled.all(axis=0)) / either) if either else 1.0
+
+
+def _region_line(rule: RoiRule, agreement: float | None) -> str:
+    how = f"{rule.tokens}×{rule.tokens} encoder cells" if rule.policy == "tokens" else "stretched"
+    said = (
+        "a small spot did not fit into a window"
+        if agreement is None
+        else f"IoU with the full decoding of a small spot {agreement:.2f}"
+    )
+    return (
+        f"region decoder: windows {how}, logits {rule.mask_size[0]}×{rule.mask_size[1]}, margin "
+        f"{rule.margin:g}; {said}; used with --region-decode on"
+    )
+
+
 class _Counting:
     """A face that remembers the shape of its answers."""
 
@@ -183,9 +244,9 @@ class _Counting:
         return logits, quality
 
 
-def _ellipse() -> tuple[Any, Any]:
+def _ellipse(box: tuple[float, float, float, float] = BOX) -> tuple[Any, Any]:
     """A bright ellipse on dark ground: picture ``(3, 240, 320)`` 0…255, and its pixels."""
-    x0, y0, x1, y1 = BOX
+    x0, y0, x1, y1 = box
     y, x = np.mgrid[:240, :320] + 0.5
     truth = ((2 * x - x0 - x1) / (x1 - x0)) ** 2 + ((2 * y - y0 - y1) / (y1 - y0)) ** 2 < 1
     grain = np.random.default_rng(0).normal(0, 6, truth.shape)

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from samovar.errors import BundleError, UsageError
-from samovar.faces import EMBEDDING, LOW_RES, PROMPT_INPUTS, ClassicFace, Face, TwoFaces
+from samovar.faces import (
+    EMBEDDING,
+    LOW_RES,
+    PROMPT_INPUTS,
+    WINDOWS,
+    ClassicFace,
+    Face,
+    TwoFaces,
+)
 from samovar.protocols import Graph
 from samovar_laptop.onnx_runtime import OnnxGraph, OnnxRuntime
 
@@ -47,9 +55,13 @@ class Graphs:
 
 
 def load_graphs(
-    encoder: Path, decoder: Path, prompt_encoder: Path | None, threads: int | None
+    encoder: Path,
+    decoder: Path,
+    prompt_encoder: Path | None,
+    threads: int | None,
+    decoder_roi: Path | None = None,
 ) -> Graphs:
-    """Load two or three graphs and tell by their inputs which decoder this is.
+    """Load the graphs and tell by their inputs which decoder this is.
 
     Raises:
         BundleError: a file is missing or no graph.
@@ -82,6 +94,8 @@ def load_graphs(
             f"{decoder}: neither SAM's export nor a mask decoder: its inputs are "
             f"{', '.join(answering.inputs)}, but point_coords or sparse_embeddings is expected"
         )
+    if decoder_roi is not None:
+        paths["decoder_roi"] = decoder_roi
     loaded = {r: answering if p is decoder else load(p) for r, p in paths.items()}
     return Graphs(loaded, paths)
 
@@ -129,7 +143,7 @@ class EncoderShapes:
 
 
 def encoder_shapes(graphs: Graphs, size: tuple[int, int]) -> EncoderShapes:
-    """Which output is the embedding, which are the taps that the decoder asks for, and how large.
+    """Which output is the embedding, which are the taps that decoders ask for, and how large.
 
     Raises:
         BundleError: the decoder asks for what the encoder does not return, or it is unclear which
@@ -138,8 +152,10 @@ def encoder_shapes(graphs: Graphs, size: tuple[int, int]) -> EncoderShapes:
     encoder, path = graphs.loaded["encoder"], graphs.paths["encoder"]
     picture = np.zeros((1, 3, *size), dtype=np.float32)
     made = encoder.run({next(iter(encoder.inputs)): picture})
-    known = {EMBEDDING, *PROMPT_INPUTS, *LEARNED, "orig_im_size"}
-    taps = [name for name in graphs.mask_side.inputs if name not in known]
+    known = {EMBEDDING, *PROMPT_INPUTS, *LEARNED, WINDOWS, "orig_im_size"}
+    sides = [graphs.mask_side, *(g for r, g in graphs.loaded.items() if r == "decoder_roi")]
+    wishes = dict.fromkeys(name for side in sides for name in side.inputs)
+    taps = [name for name in wishes if name not in known]
     missing = [name for name in taps if name not in made]
     if missing:
         raise BundleError(

@@ -15,6 +15,14 @@ BUNDLE_OPTIONS = (
         metavar="ONNX",
     ),
     OptionSpec("--prompt-encoder", "ONNX graph: prompts to embeddings", metavar="ONNX"),
+    OptionSpec(
+        "--decoder-roi",
+        "ONNX graph: region decoder, which answers over windows; see docs/bundles.md",
+        metavar="ONNX",
+    ),
+    OptionSpec(
+        "--roi-margin", "share of a box's size that a window leaves around it; default 0.25", float
+    ),
     OptionSpec("--output", "new folder for the bundle", metavar="DIR", short="-o"),
     OptionSpec("--name", "name of the model; default: the folder's"),
     OptionSpec("--model-version", "version of the model", default="0.1.0"),
