@@ -1,32 +1,56 @@
-"""The Python API of a few lines: open, load_model, segment, save."""
+"""The Python API of a few lines: open, load_model, segment, segment_to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from samovar.cache import EmbeddingCache
+from samovar.asked import Asked as Asked
+from samovar.asked import make_prompts as make_prompts
 from samovar.chains import Following
-from samovar.errors import PromptError, UsageError
-from samovar.executor import CancelToken, ProgressCallback
-from samovar.formats import open_image, read_prompts
+from samovar.errors import UsageError
+from samovar.formats import open_image, stage_objects, writers_for
 from samovar.image import Image
 from samovar.intensity import Intensity, choose_intensity
 from samovar.job import Recipe
 from samovar.manifest import build_manifest
 from samovar.models import load_model as load_model
 from samovar.objects import Objects
-from samovar.pipeline import Job, PipelineModel, WholeJob, segment_image
+from samovar.pipeline import Job, WholeJob, segment_image
 from samovar.plugins import registry
-from samovar.prompts import Prompt, Prompts, Space
+from samovar.runs import Done, Place, crew_of, tile_run
 from samovar.segmenters import SegmenterModel, check_asked, load_segmenter, segmenter_spec
 from samovar.specs import SegmenterSpec
+from samovar.staging import all_or_nothing
 
-Boxes = Sequence[Sequence[float]] | Mapping[str, Sequence[float]]
-Points = Sequence[Sequence[float]] | Mapping[str, Sequence[Sequence[float]]]
+Source = Image | str | Path
+Fields = ParamSpec("Fields")
+Answer = TypeVar("Answer")
+
+
+def _asking(
+    make: Callable[Fields, Asked],
+) -> Callable[[Callable[[Source, Asked], Answer]], Callable[Concatenate[Source, Fields], Answer]]:
+    """A function of an image and :class:`Asked` becomes one of an image and its fields."""
+
+    def decorate(
+        function: Callable[[Source, Asked], Answer],
+    ) -> Callable[Concatenate[Source, Fields], Answer]:
+        @wraps(function)
+        def call(image: Source, /, *args: Fields.args, **fields: Fields.kwargs) -> Answer:
+            return function(image, make(*args, **fields))
+
+        image, _, *more = inspect.signature(function).parameters.values()
+        fields = inspect.signature(make).parameters.values()
+        call.__signature__ = inspect.Signature([image, *more, *fields])  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
 def open(path: str | Path, **options: Any) -> Image:
@@ -42,69 +66,14 @@ def open(path: str | Path, **options: Any) -> Image:
     return open_image(str(path), **options)
 
 
-def make_prompts(
-    boxes: Boxes | None = None, points: Points | None = None, space: Space = "index"
-) -> Prompts:
-    """Prompts from plain numbers.
-
-    Args:
-        boxes: ``x0, y0[, z0], x1, y1[, z1]`` each, max exclusive; by name or in a list.
-        points: by name: all points of one object, each ``x, y[, z]``; in a list: one object each.
-            A leading minus marks the negative points of a name:
-            ``{"kidney": [(x, y, z)], "-kidney": [(x, y, z)]}``.
-        space: ``"index"``, ``"world"`` (LPS mm or the raster's CRS) or ``"ras"``.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for i, (name, box) in enumerate(_named(boxes)):
-        found[name or f"\0box{i}"] = {"name": name, "box": tuple(float(v) for v in box)}
-    for i, (name, given) in enumerate(_named(points)):
-        sign = 0 if name.startswith("-") else 1
-        name = name.removeprefix("-")
-        entry = found.setdefault(name or f"\0point{i}", {"name": name})
-        many = given if name else [given]
-        entry["points"] = (*entry.get("points", ()), *(tuple(float(v) for v in p) for p in many))
-        entry["labels"] = (*entry.get("labels", ()), *(sign for _ in many))
-    return Prompts(tuple(Prompt(i + 1, **e) for i, e in enumerate(found.values())), space)
-
-
-def segment(
-    image: Image | str | Path,
-    *,
-    model: PipelineModel | SegmenterModel | str | Path = "tiny",
-    boxes: Boxes | None = None,
-    points: Points | None = None,
-    prompts: Prompts | str | Path | None = None,
-    auto: str | None = None,
-    auto_options: Mapping[str, Any] | None = None,
-    space: Space = "index",
-    modality: str = "auto",
-    window: Sequence[str] = (),
-    threads: int | None = None,
-    runtime: str = "default",
-    precision: str = "auto",
-    device: str = "cpu",
-    accept_license: Sequence[str] = (),
-    region_decode: str = "auto",
-    following: Following | None = None,
-    cache: EmbeddingCache | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-) -> Objects:
-    """Segment one image.
+@_asking(Asked)
+def segment(image: Source, asked: Asked) -> Objects:
+    """Segment one image: what was found stays in memory. :func:`segment_to` writes as it goes.
 
     Args:
         image: opened, or a path.
-        model: loaded, a name, or the folder of a bundle; a segmenter's too.
-        boxes, points, space: as :func:`make_prompts` takes them.
-        prompts: ready ones, or a prompt file; joined with ``boxes`` and ``points``.
-        auto: name of a prompt generator, instead of prompts.
-        auto_options: of the generator.
-        modality, window: see :func:`samovar.intensity.choose_intensity`.
-        region_decode: ``auto``, ``on`` or ``off``, see :func:`samovar.models.load_model`.
-        threads, runtime, precision, device, accept_license: for a model given by name.
-        following: how prompted objects of a volume are followed: axis, extent, anchor, consensus
-            (:class:`samovar.chains.Following`).
-        cache: keeps embeddings for the next call on the same image.
+        asked: given as keywords, the fields of :class:`samovar.asked.Asked`: ``boxes``,
+            ``points``, ``prompts`` or ``auto``; ``model``, ``modality``, ``tiles`` …
 
     Returns:
         One object a prompt in their order (empty where nothing was found), or the proposed ones.
@@ -113,36 +82,72 @@ def segment(
         InputError, PromptError, UsageError, BundleError: nothing was done.
         Cancelled: the token was set.
     """
-    with prepared(
-        image, model=model, boxes=boxes, points=points, prompts=prompts, auto=auto,
-        auto_options=auto_options, space=space, modality=modality, window=window,
-        threads=threads, runtime=runtime, precision=precision, device=device,
-        accept_license=accept_license, region_decode=region_decode, following=following,
-        cache=cache, progress=progress, cancel=cancel,
-    ) as (job, record, _):
-        items = segment_image(job)
+    asked.tiles.check()
+    if asked.tiles.resume or asked.tiles.overwrite:
+        raise UsageError("resume and overwrite are about files: segment_to writes them")
+    with prepared_as(image, asked) as (job, record, recipe):
+        run = None
+        if isinstance(job, Job) and job.image.grid.ndim == 2:
+            run = tile_run(asked.tiles, crew=crew_of(asked.tiles, job, recipe))
+        else:
+            asked.tiles.refuse()
+        items = segment_image(job, run)
     return Objects(job.image.grid, items, record, job.image)
 
 
-@contextmanager
-def prepared(
-    image: Image | str | Path,
+def segment_to(
+    image: Source,
+    outputs: Sequence[str | Path],
     *,
-    model: PipelineModel | SegmenterModel | str | Path = "tiny",
-    boxes: Boxes | None = None,
-    points: Points | None = None,
-    prompts: Prompts | str | Path | None = None,
-    auto: str | None = None,
-    auto_options: Mapping[str, Any] | None = None,
-    space: Space = "index",
-    modality: str = "auto",
-    window: Sequence[str] = (),
-    accept_license: Sequence[str] = (),
-    following: Following | None = None,
-    cache: EmbeddingCache | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-    **loading: Any,
+    writing: Mapping[str, Any] | None = None,
+    **asked: Any,
+) -> Done | None:
+    """Segment one image into files, as ``samovar segment`` does.
+
+    Objects of rasters and pictures go to the files as they are found: memory does not grow with
+    the scene, ``tiles=TileOptions(resume=True)`` goes on with a run that was interrupted, and tiles
+    that failed are in the answer. Each file appears whole or not at all.
+
+    Args:
+        image: opened, or a path.
+        outputs: files; the suffix decides the format, or ``NAME:PATH``.
+        writing: options of writers (``{"layer": "roofs", "simplify": 0.3}``); each takes those
+            that it declares.
+        asked: the fields of :class:`samovar.asked.Asked`, as :func:`segment` takes them.
+
+    Returns:
+        How many objects there are, the first of them, and the tiles that failed; None where
+        ``resume`` found that all had been done before.
+
+    Raises:
+        OutputError: a raster's results are there already, or an output cannot be written.
+        DiskFull, Cancelled: what was finished is kept for ``resume``.
+        InputError, PromptError, UsageError, BundleError: nothing was done.
+    """
+    with ExitStack() as stack:
+        if not isinstance(image, Image):
+            image = stack.enter_context(open_image(str(image)))
+        what, options = Asked(**asked), dict(writing or {})
+        what.tiles.check()
+        targets = writers_for(outputs, image, **options)
+        place = Place(image, targets, what.tiles, options)
+        job, record, recipe = stack.enter_context(prepared_as(image, what))
+        if isinstance(job, Job) and image.grid.ndim == 2:
+            done = stack.enter_context(place.segmented(job, record, recipe))
+            if done is not None:
+                staged = stack.enter_context(all_or_nothing())
+                staged.extend(done.staged)
+            return done
+        what.tiles.refuse()
+        objects = Objects(image.grid, segment_image(job), record, image)
+        staged = stack.enter_context(all_or_nothing())
+        staged.extend(stage_objects(objects, p, s, image, **options) for p, s in targets)
+        return Done(staged, objects, len(objects), [o for o in objects if o.empty], ())
+
+
+@contextmanager
+def prepared_as(
+    image: Source, asked: Asked
 ) -> Iterator[tuple[Job | WholeJob, dict[str, Any], Recipe]]:
     """Everything that :func:`segment` does before it segments, and its manifest.
 
@@ -152,7 +157,8 @@ def prepared(
     with ExitStack() as ours:
         if not isinstance(image, Image):
             image = ours.enter_context(open_image(str(image)))
-        asked = _prompts(image, boxes, points, prompts, space)
+        prompts, following, auto = asked.prompts_in(image), asked.following, asked.auto
+        model, accepted = asked.model, tuple(asked.accept_license)
         spec = segmenter_spec(model)
         if spec is not None:
             if auto is not None:
@@ -162,39 +168,57 @@ def prepared(
                     "axis, extent, anchor and consensus are about following objects from slice to "
                     f"slice, and {spec.name} does not: leave them out"
                 )
-            check_asked(spec, image, asked, spec.name)
-            intensity = _intensity_of(spec, image, modality, window)
+            check_asked(spec, image, prompts, spec.name)
+            intensity = _intensity_of(spec, image, asked.modality, asked.window)
             if not isinstance(model, SegmenterModel):
                 assert isinstance(model, str | Path)
-                whole = load_segmenter(model, accept_license=tuple(accept_license), **loading)
+                whole = load_segmenter(model, accept_license=accepted, **asked.loading)
                 model = ours.enter_context(closing(whole))
-            record = build_manifest(image, intensity, model.describe(), asked, None)
+            record = build_manifest(image, intensity, model.describe(), prompts, None)
             record["following"] = None
-            whole_job = WholeJob(image, model, intensity, asked, cancel, progress)
-            yield whole_job, record, Recipe("", loading, tuple(accept_license))
+            whole_job = WholeJob(image, model, intensity, prompts, asked.cancel, asked.progress)
+            yield whole_job, record, Recipe("", asked.loading, accepted)
             return
         assert not isinstance(model, SegmenterModel)
-        if (asked is None) == (auto is None):
+        if (prompts is None) == (auto is None):
             raise UsageError(
                 "give prompts (--box, --point, --prompts) or a prompt generator (--auto), "
                 + ("not both" if auto else "one of the two is needed")
             )
         if following is not None:
             following.check(image.grid)
-        intensity = choose_intensity(image, modality, window)
+        intensity = choose_intensity(image, asked.modality, asked.window)
         generator = None
         if auto is not None:
             spec = registry().find("prompt-generator", auto)
-            generator = registry().load(spec, **(auto_options or {}))
+            generator = registry().load(spec, **(asked.auto_options or {}))
         named = ""
         if isinstance(model, str | Path):
             named = str(model)
-            loaded = load_model(model, accept_license=tuple(accept_license), **loading)
+            loaded = load_model(model, accept_license=accepted, **asked.loading)
             model = ours.enter_context(closing(loaded))
-        recipe = Recipe(named, loading, tuple(accept_license), auto, dict(auto_options or {}))
-        record = build_manifest(image, intensity, model.describe(), asked, auto, following)
-        job = Job(image, model, intensity, asked, generator, cache, cancel, progress, following)
+        recipe = Recipe(named, asked.loading, accepted, auto, dict(asked.auto_options or {}))
+        record = build_manifest(image, intensity, model.describe(), prompts, auto, following)
+        job = Job(
+            image,
+            model,
+            intensity,
+            prompts,
+            generator,
+            asked.cache,
+            asked.cancel,
+            asked.progress,
+            following,
+        )
         yield job, record, recipe
+
+
+@_asking(Asked)
+def prepared(
+    image: Source, asked: Asked
+) -> AbstractContextManager[tuple[Job | WholeJob, dict[str, Any], Recipe]]:
+    """:func:`prepared_as`, the fields given as keywords."""
+    return prepared_as(image, asked)
 
 
 def _intensity_of(
@@ -205,39 +229,3 @@ def _intensity_of(
     if spec.reads == "picture":
         return step
     return replace(step, rule=f"the file's own values, prepared by the model; drawn by {step.rule}")
-
-
-def _named(given: Sequence[Any] | Mapping[str, Any] | None) -> list[tuple[str, Any]]:
-    if given is None:
-        return []
-    if isinstance(given, Mapping):
-        return list(given.items())
-    return [("", value) for value in given]
-
-
-def _prompts(
-    image: Image,
-    boxes: Boxes | None,
-    points: Points | None,
-    prompts: Prompts | str | Path | None,
-    space: Space,
-) -> Prompts | None:
-    """All prompts in index coordinates, numbered anew where two sources are joined."""
-    sources = []
-    if boxes is not None or points is not None:
-        sources.append(make_prompts(boxes, points, space))
-    if isinstance(prompts, str | Path):
-        sources.append(read_prompts(str(prompts), image))
-    elif prompts is not None:
-        sources.append(prompts)
-    if not sources:
-        return None
-    if len(sources) == 1:
-        joined = sources[0].to_index(image.grid)
-    else:
-        every = [p for s in sources for p in s.to_index(image.grid)]
-        joined = Prompts(tuple(replace(p, id=i + 1) for i, p in enumerate(every)))
-    if not joined.objects:
-        raise PromptError("no prompt was given: add --box, --point, --prompts or --auto")
-    joined.check(image.grid)
-    return joined

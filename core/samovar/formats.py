@@ -271,12 +271,24 @@ def write_all(
         OutputError: as :func:`writer_for`, or the disk refuses; nothing is left behind.
         PluginError: a writer failed; nothing is left behind.
     """
-    jobs = [(split_output(p)[1], writer_for(p, image)) for p in paths]
-    for target, spec in jobs:
-        check_writer(spec, image, target, **options)
+    jobs = writers_for(paths, image, **options)
     with all_or_nothing() as outputs:
         for target, spec in jobs:
             outputs.append(stage_objects(objects, target, spec, image, **options))
+
+
+def writers_for(
+    paths: Sequence[str | os.PathLike[str]], image: Image, **options: Any
+) -> list[tuple[Path, FormatSpec]]:
+    """Files and their formats; everything that can be checked early is checked.
+
+    Raises:
+        OutputError, UsageError: as :func:`writer_for`, or a writer could not write in the end.
+    """
+    jobs = [(split_output(p)[1], writer_for(p, image)) for p in paths]
+    for target, spec in jobs:
+        check_writer(spec, image, target, **options)
+    return jobs
 
 
 def check_writer(spec: FormatSpec, image: Image, target: Path, **options: Any) -> None:

@@ -20,17 +20,20 @@ from samovar.looking import Seen, look
 from samovar.objects import SegmentedObject
 from samovar.plans import plan_slices
 from samovar.segmenting import segment_whole
-from samovar.tiles import segment_tiles
+from samovar.tiles import TileRun, segment_tiles
 from samovar.volumes import segment_volume
 
 
-def segment_image(job: Job | WholeJob) -> tuple[SegmentedObject, ...]:
+def segment_image(job: Job | WholeJob, run: TileRun | None = None) -> tuple[SegmentedObject, ...]:
     """Objects of one image, in the order of the prompts, or by place where a generator proposed.
 
     A segmenter, a whole model in one, is asked once and passes by views, encoding and decoding.
 
     Prompted objects that were not found are there, empty. Masks leave the decoder unclipped,
     unfilled and unfiltered.
+
+    Args:
+        run: how the tiles of a 2-D image are worked through.
 
     Raises:
         UsageError: neither prompts nor a generator, or a prompt kind that the model does not take.
@@ -45,7 +48,7 @@ def segment_image(job: Job | WholeJob) -> tuple[SegmentedObject, ...]:
     if job.prompts is not None:
         check_kinds(job.prompts, job.model.decoder)
     if job.image.grid.ndim == 2:
-        return segment_tiles(job)
+        return segment_tiles(job, run)
     if job.prompts is not None:
         return segment_volume(job)
     return _proposed_volume(job)

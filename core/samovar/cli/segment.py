@@ -16,11 +16,11 @@ from samovar.chains import Following
 from samovar.cli.segment_request import Request, join_inputs, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.cli.signatures import extended, shared_options
-from samovar.cli.tile_options import TileOptions
 from samovar.errors import UsageError
 from samovar.lattice import LARGEST
 from samovar.plugins import Registry
 from samovar.specs import PromptGeneratorSpec
+from samovar.tile_options import TileOptions
 
 Strings = list[str] | None
 TILES = "Rasters and pictures"

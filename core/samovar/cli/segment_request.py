@@ -10,7 +10,6 @@ from typing import Any
 
 from samovar.chains import Following
 from samovar.cli.prompt_arguments import GivenPrompts, join_prompts, parse_prompts, space_of
-from samovar.cli.tile_options import TileOptions
 from samovar.errors import OutputError, PromptError, UsageError
 from samovar.file_checks import require_writable
 from samovar.formats import check_writer, open_image, read_prompts, split_output, writer_for
@@ -20,6 +19,7 @@ from samovar.options import owners_of, split_selector, typed_options
 from samovar.plugins import Registry, registry
 from samovar.prompts import Prompts
 from samovar.specs import FormatSpec, PromptGeneratorSpec, Spec
+from samovar.tile_options import TileOptions
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ from samovar.objects import Objects
 from samovar.plugins import registry
 from samovar.prompts import Prompts
 from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
-from samovar.staging import Turn, in_turn, stage, sweep
+from samovar.staging import Turn, in_turn, stage
 
 if TYPE_CHECKING:
-    from samovar.cli.segment_tiles import Done
     from samovar.job import Job, Recipe, WholeJob
+    from samovar.runs import Done
 
 SHOWN = 60
 """Rows of the table on the console."""
@@ -92,7 +92,7 @@ def _whole(request: Request, image: Image, outputs: Outputs) -> bool:
 
     if segmenter_spec(request.model) is None:
         return False
-    from samovar.cli.segment_tiles import Place
+    from samovar.runs import Place
 
     Place(image, outputs.objects, request.tiles, given_options(request))
     return True
@@ -141,29 +141,30 @@ def _kept(
 def _prepared(
     request: Request, image: Image, prompts: Prompts | None, generator: Generator | None
 ) -> Iterator[tuple[Job | WholeJob, dict[str, Any], Recipe]]:
-    from samovar.api import prepared
+    from samovar.api import Asked, prepared_as
 
     cancel = CancelToken()
     with shown_progress(not request.quiet) as tick:
+        asked = Asked(
+            model=request.model,
+            prompts=prompts,
+            auto=None if generator is None else generator.spec.canonical,
+            auto_options=None if generator is None else generator.options,
+            modality=request.modality,
+            window=tuple(request.windows),
+            runtime=request.runtime,
+            precision=request.precision,
+            threads=request.threads,
+            device=request.device,
+            accept_license=tuple(request.accept_license),
+            region_decode=request.region_decode,
+            following=request.following,
+            tiles=request.tiles,
+            progress=tick,
+            cancel=cancel,
+        )
         try:
-            with prepared(
-                image,
-                model=request.model,
-                prompts=prompts,
-                auto=None if generator is None else generator.spec.canonical,
-                auto_options=None if generator is None else generator.options,
-                modality=request.modality,
-                window=tuple(request.windows),
-                runtime=request.runtime,
-                precision=request.precision,
-                threads=request.threads,
-                device=request.device,
-                accept_license=tuple(request.accept_license),
-                region_decode=request.region_decode,
-                following=request.following,
-                progress=tick,
-                cancel=cancel,
-            ) as ready:
+            with prepared_as(image, asked) as ready:
                 yield ready
         except KeyboardInterrupt:
             cancel.cancel()
@@ -182,35 +183,22 @@ def _run_tiles(
     Returns:
         None where all that was asked for had been done before.
     """
-    from samovar.cli import segment_tiles as tiles
     from samovar.job import Job
+    from samovar.runs import Place
 
-    writing = given_options(request)
-    place = tiles.Place(image, outputs.objects, request.tiles, writing)
+    place = Place(image, outputs.objects, request.tiles, given_options(request))
     files = [path for path, _ in outputs.objects]
-    keep = bool(request.as_json or outputs.preview or outputs.manifest)
+    others = [path for path in (outputs.preview, outputs.manifest) if path is not None]
     with ExitStack() as stack:
         job, record, recipe = stack.enter_context(_prepared(request, image, prompts, generator))
         assert isinstance(job, Job)
-        identity = tiles.identity_of(job, record, recipe, request.tiles, writing)
-        if place.finished(identity):
+        keep = bool(request.as_json or others)
+        done = stack.enter_context(
+            place.segmented(job, record, recipe, keep=keep, shown=SHOWN, others=others)
+        )
+        if done is None:
             say(f"{files[0]}: this run was finished before; --overwrite makes it anew")
             return None
-        ledger = place.ledger(image)
-        if ledger is not None:
-            stack.callback(ledger.close)
-            for other in filter(None, (outputs.preview, outputs.manifest)):
-                sweep(other)
-            if ledger.begin(identity, soft=(tiles.SOFT,)):
-                say("the tiles so far were made with another runtime or processor: outlines may "
-                    "differ by a pixel")  # fmt: skip
-        crew = tiles.crew_of(request.tiles, job, recipe)
-        done = stack.enter_context(
-            tiles.segmented(
-                job, record, outputs.objects, request.tiles, writing, ledger, crew,
-                keep=keep, shown=SHOWN,
-            )
-        )  # fmt: skip
         with in_turn() as turn:
             turn.staged.extend(done.staged)
             _write_others(done.objects, image, outputs, files, turn)

@@ -1,7 +1,8 @@
-"""``samovar segment`` on 2-D images: tiles, a ledger, outputs that grow while the run goes on."""
+"""Runs: a 2-D image into files, tile by tile; a ledger, outputs that grow while the run goes on."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from samovar.cli.tile_options import TileOptions
+from samovar.answers import check_kinds
 from samovar.errors import OutputError, UsageError
 from samovar.formats import replaces, written_suffix
 from samovar.image import Image
@@ -21,15 +22,19 @@ from samovar.objects import Objects, SegmentedObject
 from samovar.specs import FormatSpec
 from samovar.staging import Staged, sweep
 from samovar.streams import Streams, head_of
+from samovar.tile_options import TileOptions
 from samovar.tiles import Crew, Failed, TileRun, run_tiles
 
+LOG = logging.getLogger("samovar")
+SHOWN = 60
+"""Objects that are kept in memory, of many."""
 SOFT = "runtime"
 """What of a run's identity may differ: other machines resume with a warning."""
 
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """What a run of tiles left: outputs under temporary names, and a summary."""
+    """What a run left: its outputs, at first under temporary names, and a summary."""
 
     staged: Sequence[Staged]
     objects: Objects
@@ -39,9 +44,18 @@ class Done:
     """Prompted ones that were not found."""
     failed: Sequence[Failed]
 
+    @property
+    def paths(self) -> list[Path]:
+        """Files, as they are called in the end."""
+        return [one.target for one in self.staged]
+
 
 class Place:
-    """The ledger of a run, and whether its outputs may be written.
+    """Where a run writes, and its ledger.
+
+    Args:
+        outputs: files and their formats, checked.
+        writing: options of writers.
 
     Raises:
         OutputError: an output is there already, and neither --resume nor --overwrite was given.
@@ -55,7 +69,7 @@ class Place:
         options: TileOptions,
         writing: dict[str, Any],
     ) -> None:
-        self._options = options
+        self._options, self._outputs, self._writing = options, outputs, writing
         self._paths = [path for path, _ in outputs]
         self.path = ledger_path(self._paths[0]) if self._paths else None
         there = [p for p, spec in outputs if replaces(p, spec, **writing)]
@@ -74,7 +88,66 @@ class Place:
                 f"{there[0]}: is there already: choose another name, --overwrite it{hint}"
             )
 
-    def finished(self, identity: Mapping[str, Any]) -> bool:
+    @contextmanager
+    def segmented(
+        self,
+        job: Job,
+        record: dict[str, Any],
+        recipe: Recipe,
+        *,
+        keep: bool = False,
+        shown: int = SHOWN,
+        others: Sequence[Path] = (),
+    ) -> Iterator[Done | None]:
+        """Every object in its outputs, whole, under temporary names; the caller gives them theirs.
+
+        When that is done without an error the ledger is closed as finished, unless a tile failed.
+
+        Args:
+            keep: all objects are wanted in memory.
+            shown: how many are kept otherwise.
+            others: more files that are written with these, under temporary names too.
+
+        Yields:
+            None where --resume finds that all had been done before.
+
+        Raises:
+            UsageError: a prompt kind that the model does not take, or the ledger is of another run.
+            SamovarError: as :func:`samovar.tiles.run_tiles`, or an output cannot be written.
+        """
+        if job.prompts is not None:
+            check_kinds(job.prompts, job.model.decoder)
+        identity = identity_of(job, record, recipe, self._options, self._writing)
+        if self._finished(identity):
+            yield None
+            return
+        with ExitStack() as stack:
+            ledger = self._ledger(job.image)
+            if ledger is not None:
+                stack.callback(ledger.close)
+                for path, spec in self._outputs:
+                    sweep(path, written_suffix(path, spec))
+                for path in others:
+                    sweep(path)
+                if ledger.begin(identity, soft=(SOFT,)):
+                    LOG.warning(
+                        "the tiles so far were made with another runtime or processor: outlines "
+                        "may differ by a pixel"
+                    )
+            run = tile_run(self._options, ledger, crew_of(self._options, job, recipe))
+            head = head_of(job.image, record, job.prompts, semantic=self._options.semantic)
+            streams = Streams(self._outputs, head, job.image, self._writing, keep=keep)
+            stack.callback(streams.abort)
+            summary = Summary(shown)
+            failed = run_tiles(job, run, Both(streams, summary))
+            staged, objects = streams.finish(job.prompts)
+            if not streams.keeps:
+                objects = Objects(objects.grid, tuple(summary.first), objects.provenance, job.image)
+            yield Done(staged, objects, summary.count, summary.empty, failed)
+            if ledger is not None and not failed:
+                ledger.finish(keep=self._options.resume)
+
+    def _finished(self, identity: Mapping[str, Any]) -> bool:
         """Whether --resume finds that everything was done before."""
         if not self._options.resume or not self._done():
             return False
@@ -86,7 +159,7 @@ class Place:
         remove_ledger(self.path)
         return False
 
-    def ledger(self, image: Image) -> Ledger | None:
+    def _ledger(self, image: Image) -> Ledger | None:
         """Where results are kept; None for small runs that nobody wants to resume."""
         if self.path is None or (one_view(image) is not None and not self._options.resume):
             return None
@@ -126,7 +199,7 @@ def identity_of(
         "model": [model.get(k) for k in ("name", "version", "weights_sha256", "mask_threshold")],
         "generator": [recipe.auto, dict(recipe.auto_options)],
         "prompts": sha256(to_json(record["prompts"]).encode()).hexdigest(),
-        "--max-object-size": options.largest,
+        "--max-object-size": options.max_object_size,
         "--semantic": options.semantic,
         **{f"--{key.replace('_', '-')}": value for key, value in writing.items()},
         SOFT: [runtime.get(k) for k in ("name", "version", "precision", "instruction_set")],
@@ -164,53 +237,18 @@ class Both:
         self._streams.advance(row)
 
 
-@contextmanager
-def segmented(
-    job: Job,
-    record: dict[str, Any],
-    outputs: Sequence[tuple[Path, FormatSpec]],
-    options: TileOptions,
-    writing: dict[str, Any],
-    ledger: Ledger | None,
-    crew: Crew | None,
-    *,
-    keep: bool,
-    shown: int,
-) -> Iterator[Done]:
-    """Every object in its outputs, whole, under temporary names; the caller gives them theirs.
-
-    When that is done without an error the ledger is closed as finished, unless a tile failed.
-
-    Args:
-        writing: options of writers.
-        keep: all objects are wanted in memory.
-        shown: how many are kept otherwise.
-    """
-    with ExitStack() as stack:
-        if ledger is not None:
-            stack.callback(ledger.close)
-        run = TileRun(
-            Tiling(options.largest),
-            options.workers or 1,
-            options.semantic,
-            tolerant=ledger is not None,
-            ledger=ledger,
-            crew=crew,
-        )
-        head = head_of(job.image, record, job.prompts, semantic=options.semantic)
-        if ledger is not None:
-            for path, spec in outputs:
-                sweep(path, written_suffix(path, spec))
-        streams = Streams(outputs, head, job.image, writing, keep=keep)
-        stack.callback(streams.abort)
-        summary = Summary(shown)
-        failed = run_tiles(job, run, Both(streams, summary))
-        staged, objects = streams.finish(job.prompts)
-        if not streams.keeps:
-            objects = Objects(objects.grid, tuple(summary.first), objects.provenance, job.image)
-        yield Done(staged, objects, summary.count, summary.empty, failed)
-        if ledger is not None and not failed:
-            ledger.finish(keep=options.resume)
+def tile_run(
+    options: TileOptions, ledger: Ledger | None = None, crew: Crew | None = None
+) -> TileRun:
+    """The run that was asked for; with a ledger, tiles that fail do not end it."""
+    return TileRun(
+        Tiling(options.max_object_size),
+        options.workers or 1,
+        options.semantic,
+        tolerant=ledger is not None,
+        ledger=ledger,
+        crew=crew,
+    )
 
 
 def crew_of(options: TileOptions, job: Job, recipe: Recipe) -> Crew | None:
