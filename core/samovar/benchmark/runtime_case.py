@@ -20,6 +20,7 @@ from samovar.benchmark.generated import generated_architecture, generated_bundle
 from samovar.benchmark.graph_sizes import gmac
 from samovar.benchmark.process import answer
 from samovar.bundle import Bundle
+from samovar.catalogue import look_up
 from samovar.choice import workload
 from samovar.errors import UsageError
 from samovar.evaluation.metrics import iou
@@ -139,14 +140,25 @@ def compared(works: Mapping[str, Work], rounds: int, base: str) -> dict[str, dic
 
 
 def _region(name: str, rounds: int) -> dict[str, Any]:
-    """64 boxes one by one, together, and through region decode."""
+    """64 boxes one by one, together, and through region decode, in every runtime."""
     spec: EncoderSpec = registry().find("encoder", name)
-    source = spec.canonical if spec.runs else generated_bundle(spec).folder
-    full = load_model(source, threads=1, region_decode="off")
-    if full.bundle is None or full.bundle.roi is None:
+    folder = look_up(name).folder
+    bundle = generated_bundle(spec) if folder is None else Bundle.load(folder)
+    if bundle.roi is None:
         raise UsageError("its bundle has no region decoder")
-    region = load_model(source, threads=1, region_decode="on")
-    picture, prompts = workload(full.bundle, BOXES)
+    runtimes = usable_runtimes(bundle.precision, bundle.suffixes)
+    return {"runtimes": [_region_in(runtime.canonical, bundle, rounds) for runtime in runtimes]}
+
+
+def _region_in(runtime: str, bundle: Bundle, rounds: int) -> dict[str, Any]:
+    full, region = (
+        load_model(
+            bundle.folder, runtime=runtime, threads=1, region_decode=use,
+            accept_license=(bundle.name,),
+        )
+        for use in ("off", "on")
+    )  # fmt: skip
+    picture, prompts = workload(bundle, BOXES)
     [embedding] = full.encode([picture])
     single = [Prompts((p,)) for p in prompts]
     theirs = full.decoder.decode(embedding, prompts).masks
