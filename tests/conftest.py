@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from samovar import plugins
+from samovar import plugins, privacy
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -24,6 +24,14 @@ def shared() -> Path:
     if not (place / "data" / "MANIFEST.json").is_file():
         pytest.skip(f"no shared sample data in {place}: set SAMOVAR_SHARED")
     return place
+
+
+@pytest.fixture(autouse=True)
+def _nobody_known() -> Iterator[None]:
+    """Patients of one test are not hidden in the next."""
+    privacy.forget()
+    yield
+    privacy.forget()
 
 
 @pytest.fixture(autouse=True)

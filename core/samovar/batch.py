@@ -11,7 +11,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from samovar.file_checks import require_writable
 from samovar.image import output_stem
 from samovar.manifest import to_json
 from samovar.naming import did_you_mean
+from samovar.privacy import names_somebody
 from samovar.staging import stage
 
 RECORD = "batch.json"
@@ -36,6 +37,10 @@ class Study:
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
     """By option name (``box``, ``series``); of a job file's columns."""
+    own_name: str = ""
+    """As its files call it, where that names the patient; empty: as ``name``."""
+    named: bool = field(default=False, compare=False)
+    """A table of jobs states the name."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,19 @@ def name_studies(inputs: Sequence[str]) -> list[Study]:
     return studies
 
 
+def without_private_names(studies: Sequence[Study]) -> list[Study]:
+    """Studies called ``study_0003``, by their place, where their own name holds private words.
+
+    A name that a table of jobs states is somebody's choice and stays.
+    """
+    return [
+        replace(study, name=f"study_{number:04d}", own_name=study.name)
+        if not study.named and names_somebody(study.name)
+        else study
+        for number, study in enumerate(studies, start=1)
+    ]
+
+
 def read_jobs(path: str, known: Iterable[str], files: Iterable[str] = ("prompts",)) -> list[Study]:
     """Studies of a table: column ``input``, perhaps ``name``, and any option of ``segment``.
 
@@ -105,7 +123,8 @@ def read_jobs(path: str, known: Iterable[str], files: Iterable[str] = ("prompts"
     studies = [_study(table, row, number, set(files)) for number, row in enumerate(rows, start=2)]
     named = name_studies([s.input for s in studies])
     studies = [
-        Study(s.input, s.name or n.name, s.options) for s, n in zip(studies, named, strict=True)
+        replace(s, name=s.name or n.name, named=bool(s.name))
+        for s, n in zip(studies, named, strict=True)
     ]
     for name, count in Counter(s.name for s in studies).items():
         if count > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from samovar.naming import choose, matching
 from samovar.objects import Objects
 from samovar.options import accepted_options, owners_of
 from samovar.plugins import Registry, registry
+from samovar.privacy import keep_private
 from samovar.prompts import Prompts
 from samovar.specs import FormatSpec
 from samovar.staging import Staged, all_or_nothing, stage
@@ -69,6 +70,19 @@ def open_image(path: str | os.PathLike[str], *, reader: str | None = None, **opt
                 raise
             failures.append(error)
     raise failures[0]
+
+
+def note_private(source: str) -> None:
+    """Have a file's header tell who it is about, before its name is used for anything.
+
+    A reader that knows has ``private_words(path)``. What cannot be read names nobody; opening it
+    will say why.
+    """
+    with suppress(Exception):
+        for spec in _readers(source, [s for s in registry().specs("format") if s.reads]):
+            told = getattr(registry().load(spec), "private_words", None)
+            if told is not None:
+                keep_private(told(source))
 
 
 def _readers(source: str, specs: Sequence[FormatSpec]) -> list[FormatSpec]:

@@ -256,7 +256,12 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class Reader(Protocol):
-    """Opens images. What a FormatSpec with ``reads`` targets."""
+    """Opens images. What a FormatSpec with ``reads`` targets.
+
+    It may have ``private_words(path)``: what in the file's header names a person, to be hidden
+    wherever the file's own name holds it. While it opens and reads, it hands such words to
+    :func:`samovar.privacy.keep_private` itself.
+    """
 
     def open(self, path: str, **options: Any) -> Image:
         """Raises InputError naming the file and the remedy; never a library's own exception."""

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from samovar.manifest import to_json
+from samovar.privacy import hide
 
 
 def say(text: str) -> None:
-    """A line for the person, on standard error."""
-    typer.echo(text, err=True)
+    """A line for the person, on standard error; private words are hidden."""
+    typer.echo(hide(text), err=True)
 
 
 def print_json(value: Any) -> None:
@@ -64,7 +65,7 @@ def results_kept_clean() -> Iterator[None]:
 
 def report_error(message: str, exit_code: int, *, as_json: bool) -> int:
     """Say what went wrong, in one line; returns ``exit_code``."""
-    line = " ".join(message.split())
+    line = hide(" ".join(message.split()))
     say(f"samovar: {line}")
     if as_json:
         print_json({"error": line, "exit_code": exit_code})

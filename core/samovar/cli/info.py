@@ -16,6 +16,7 @@ from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.manifest import describe_grid
 from samovar.plugins import Registry
+from samovar.privacy import hide
 from samovar.reporting import print_json, print_line, results_kept_clean
 
 
@@ -56,7 +57,7 @@ def describe_image(image: Image) -> dict[str, Any]:
     grid = describe_grid(image.grid)
     path = Path(image.info.source)
     return {
-        "file": image.info.source,
+        "file": hide(image.info.source),
         "format": image.info.format,
         "domain": image.info.domain,
         **grid,

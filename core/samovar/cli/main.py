@@ -22,6 +22,7 @@ from samovar.cli.prompt_arguments import WORLDS
 from samovar.discovery import one_line
 from samovar.errors import SamovarError
 from samovar.plugins import Registry, registry
+from samovar.privacy import hide
 from samovar.reporting import print_line, report_error, results_kept_clean, say
 
 HELP = (
@@ -188,7 +189,7 @@ def _make_streams_tolerant(as_json: bool) -> None:
 
 def _trace(debug: bool) -> None:
     if debug:
-        traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(hide(traceback.format_exc()))
 
 
 if __name__ == "__main__":

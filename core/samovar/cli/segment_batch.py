@@ -20,13 +20,15 @@ from samovar.batch import (
     name_studies,
     read_jobs,
     run_studies,
+    without_private_names,
 )
 from samovar.cli.segment_request import Request, check_arguments, option_owners
 from samovar.cli.segment_run import run_segment
 from samovar.discovery import one_line
 from samovar.errors import Cancelled, OutputError, SamovarError, UsageError
-from samovar.formats import split_output
+from samovar.formats import note_private, split_output
 from samovar.plugins import registry
+from samovar.privacy import hide
 from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
 
 _LISTS = {"output": "outputs", "box": "boxes", "point": "points", "window": "windows"}
@@ -93,7 +95,9 @@ def study_request(every: Request, study: Study, folder: Path, number: int) -> Re
     if not outputs:
         outputs = [str(folder / f"{study.name}_seg{_suffix(study.input)}")]
     preview = None if request.preview is None else _placed(request.preview, folder, names)
-    prompts = None if request.prompts is None else _filled(request.prompts, names)
+    prompts = request.prompts
+    if prompts is not None:
+        prompts = _filled(prompts, {**names, "name": study.own_name or study.name})
     tiles = replace(request.tiles, scheduler=None, resume=False, overwrite=True)
     return replace(
         request, input=study.input, outputs=outputs, preview=preview, prompts=prompts,
@@ -138,7 +142,7 @@ def do_study(request: Request, model: Any = None) -> Outcome:
 
 def _failed(name: str, message: str, started: float) -> Outcome:
     seconds = round(time.perf_counter() - started, 2)
-    return Outcome(name, "failed", seconds=seconds, message=" ".join(message.split()))
+    return Outcome(name, "failed", seconds=seconds, message=hide(" ".join(message.split())))
 
 
 def _folder(batch: BatchRequest) -> Path:
@@ -159,12 +163,24 @@ def _folder(batch: BatchRequest) -> Path:
 
 def _studies(batch: BatchRequest) -> list[Study]:
     if batch.jobs is None:
-        return name_studies(batch.inputs)
+        return _discreet(name_studies(batch.inputs))
     if batch.inputs:
         raise UsageError("give inputs or --jobs TABLE, not both")
     known = {*_LISTS, *_WORDS, *_FOLLOWING}
     known |= {o.key for spec in option_owners(registry()) for o in spec.options}
-    return read_jobs(batch.jobs, sorted(known), _FILES)
+    return _discreet(read_jobs(batch.jobs, sorted(known), _FILES))
+
+
+def _discreet(studies: Sequence[Study]) -> list[Study]:
+    """Studies whose files are called after their patient get a number for a name."""
+    for study in studies:
+        note_private(study.input)
+    found = without_private_names(studies)
+    count = sum(a.name != b.name for a, b in zip(studies, found, strict=True))
+    if count:
+        say(f"{count} of {len(found)} inputs are called after their patients: what is found of "
+            "them is called study_ and their number in the order given")  # fmt: skip
+    return found
 
 
 def _with_options(every: Request, options: Mapping[str, str]) -> Request:

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from samovar import privacy
 from samovar.grid import Grid
 from samovar.masks import PixelMask
 from samovar.objects import Objects, SegmentedObject
@@ -165,6 +167,14 @@ def objects_of(grid: Grid, labels: np.ndarray, names=None) -> Objects:
         for v in np.unique(labels[labels > 0])
     )  # fmt: skip
     return Objects(grid, items, {"samovar": "0.1.0", "model": {"name": "oracle"}})
+
+
+@pytest.fixture(autouse=True)
+def _nobody_known() -> Iterator[None]:
+    """Patients of one test are not hidden in the next."""
+    privacy.forget()
+    yield
+    privacy.forget()
 
 
 @pytest.fixture(scope="session")

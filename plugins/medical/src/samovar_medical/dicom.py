@@ -7,9 +7,11 @@ from typing import Any
 
 from samovar.errors import InputError, UsageError
 from samovar.image import Image, ImageInfo
+from samovar_medical.dicom_header import looks_like_dicom
 from samovar_medical.dicom_pet import suv_factor
 from samovar_medical.dicom_picture import open_picture
 from samovar_medical.dicom_pixels import require_whole
+from samovar_medical.dicom_privacy import persons_in, private_words
 from samovar_medical.dicom_series import Series
 from samovar_medical.dicom_source import DicomSource
 from samovar_medical.dicom_stack import Stack, build_stack
@@ -25,6 +27,13 @@ _PHYSICAL = ("CT", "PT")
 
 class DicomFormat:
     """Opens a DICOM file, or a folder with one series or several."""
+
+    def private_words(self, path: str) -> set[str]:
+        """What names the patient in the first DICOM file of a folder, or in a file."""
+        place = Path(path)
+        every = (p for p in place.rglob("*") if p.is_file()) if place.is_dir() else iter([place])
+        first = next(filter(looks_like_dicom, every), None)
+        return set() if first is None else private_words(persons_in(first))
 
     def open(
         self,

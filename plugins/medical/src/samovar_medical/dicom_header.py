@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samovar.errors import InputError
+from samovar.privacy import keep_private
 from samovar_medical.dicom_frame import FACETS, Frame, Instance, Pixels
-from samovar_medical.dicom_privacy import PERSON_KEYWORDS, shareable, silent_pydicom
+from samovar_medical.dicom_privacy import (
+    IDENTITY_REMOVED,
+    PERSON_KEYWORDS,
+    private_words,
+    shareable,
+    silent_pydicom,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -32,7 +39,7 @@ _PIXELS = (
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", "TotalPixelMatrixColumns",
 )  # fmt: skip
-_WANTED = sorted({*FACETS, *_INSTANCE, *_FRAME, *_PIXELS, *PERSON_KEYWORDS})
+_WANTED = sorted({*FACETS, *_INSTANCE, *_FRAME, *_PIXELS, *PERSON_KEYWORDS, IDENTITY_REMOVED})
 
 _FIRST_BYTES = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x02\x00\x00\x00")
 """How a file without the 128-byte preamble begins: group 8, or group 2 of the meta header."""
@@ -96,6 +103,7 @@ def _read_frames(path: Path) -> list[Frame]:
     with path.open("rb") as file:
         header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(_WANTED))
         at = file.tell()
+        keep_private(private_words(header))
         if "SOPClassUID" not in header and "Rows" not in header:
             raise InputError(f"{path}: is not a DICOM file: check what it is")
         if "Rows" not in header or "Columns" not in header:

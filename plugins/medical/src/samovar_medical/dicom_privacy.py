@@ -33,6 +33,12 @@ PERSON_KEYWORDS = (
 )  # fmt: skip
 """Elements whose words must not reappear in a text that is shown."""
 
+IDENTITY_REMOVED = "PatientIdentityRemoved"
+"""YES where the person is not who the header names: pseudonyms may be shown."""
+
+_NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName")
+_NUMBERS = ("PatientID", "OtherPatientIDs", "AccessionNumber", "PatientBirthDate")
+
 _WORD = re.compile(r"[^\W_]{3,}", re.UNICODE)
 _NUMBER = re.compile(r"\d{5,}|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 _LONGEST = 40
@@ -91,9 +97,29 @@ def shareable(text: str, header: Dataset) -> str:
     return shown
 
 
+def private_words(header: Dataset) -> set[str]:
+    """What names or numbers the patient: every part of a name, whole numbers and dates.
+
+    Of somebody whose identity was removed there is nothing to hide.
+    """
+    if _said(header, IDENTITY_REMOVED).strip().upper() == "YES":
+        return set()
+    parts = {part for keyword in _NAMES for part in _WORD.findall(_said(header, keyword))}
+    return parts | {_said(header, keyword) for keyword in _NUMBERS} - {""}
+
+
+def _said(header: Dataset, keyword: str) -> str:
+    """An element as text; empty where it is absent, or so damaged that it cannot be read."""
+    try:
+        return str(header.get(keyword) or "")
+    except Exception:  # pydicom raises what it pleases
+        return ""
+
+
 def persons_in(path: Path) -> Dataset:
     """What identifies the patient in a file, to compare a text with."""
     from pydicom import dcmread
 
     with silent_pydicom():
-        return dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*PERSON_KEYWORDS])
+        tags = [*PERSON_KEYWORDS, IDENTITY_REMOVED]
+        return dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from samovar.errors import GeometryError, InputError
 from samovar.grid import Frame, Grid, Region
 from samovar.image import Image, ImageInfo
+from samovar.privacy import hide
 
 MAX_VOXELS = 2**34
 """Headers that promise more are refused before anything is allocated."""
@@ -206,4 +207,4 @@ def require_bytes(source: str, promised: int, there: int, *, compressed: bool = 
 def warn(source: str, notes: Sequence[str]) -> None:
     """State what had to be assumed about a file: one line each on the log."""
     for note in notes:
-        _log.warning("%s: %s", source, note)
+        _log.warning("%s: %s", hide(source), hide(note))
