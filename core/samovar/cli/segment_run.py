@@ -32,6 +32,7 @@ from samovar.licences import restriction
 from samovar.manifest import to_json
 from samovar.objects import Objects
 from samovar.plugins import registry
+from samovar.privacy import hide
 from samovar.prompts import Prompts
 from samovar.reporting import print_json, print_line, print_table, results_kept_clean, say
 from samovar.staging import Turn, in_turn, stage
@@ -269,7 +270,7 @@ def _report(
     if request.as_json:
         print_json(
             {
-                "input": request.input,
+                "input": hide(request.input),
                 "objects": rows,
                 "outputs": [str(p) for p in written],
                 "preview": None if outputs.preview is None else str(outputs.preview),
