@@ -84,9 +84,13 @@ def test_steps_go_from_the_key_upwards_then_downwards_and_each_slice_comes_once(
     assert order == [(0, 4), (1, 5), (1, 6), (-1, 3), (-1, 2)]
 
 
-def test_the_anchor_moves_to_a_slice_that_the_box_fits_clearly_better():
+def test_the_anchor_moves_where_the_middle_fits_the_box_badly():
     prompt = Prompt(1, box=(5, 5, 0, 25, 25, 12))
-    for scores, key in (({0: 0.2, 5: 0.3, 11: 0.8}, 11), ({0: 0.52, 5: 0.5, 11: 0.4}, 5)):
+    for scores, key in (
+        ({0: 0.2, 5: 0.3, 11: 0.8}, 11),
+        ({0: 0.9, 5: 0.4, 11: 0.4}, 5),  # not so much better
+        ({0: 0.1, 5: 0.1, 11: 0.45}, 5),  # not good itself
+    ):
         follow = Propagation(GRID, 0)
         follow.set(prompt, course(prompt, GRID, 0))
         assert {5, 0, 11} <= {s.position for s in follow.probes()}

@@ -37,8 +37,9 @@ FAINT = 2.0
 """Least deviation, in 0…255, that counts: a flat key slice is not sure to the last grey."""
 UNLIKE = 4.0
 """An object has ended where its mean grey lies this many of its key slice's deviations away."""
-CLEARLY = 1.1
-"""How many times better than the middle slice another must be to become the anchor."""
+WELL, CLEARLY = 0.5, 2.5
+"""Least score of a slice that may become the anchor instead of the middle one, and how many times
+that one's score it has to be."""
 
 
 @dataclass
@@ -105,12 +106,12 @@ class Propagation:
         return Prompts(tuple(self._said(id, step) for id in step.objects or ()))
 
     def settle(self, scores: Mapping[int, Mapping[int, float]]) -> None:
-        """Move each probed object's anchor to its best slice, if that is clearly better."""
+        """Move an object's anchor to its best slice where the middle one fits its box badly."""
         for id, found in scores.items():
             course = self.courses[id]
             (middle,) = course.keys
             best = max(sorted(found), key=found.__getitem__)
-            if found[best] > CLEARLY * found[middle]:
+            if found[best] >= max(WELL, CLEARLY * found[middle]):
                 course = replace(course, keys=(best,))
             self.set(self.prompts[id], replace(course, settled=True))
 

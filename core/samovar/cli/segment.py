@@ -170,7 +170,7 @@ def segment(
         typer.Option(
             "--anchor",
             metavar="middle|best",
-            help="The slice that a 3-D box starts from: its middle, or the one it fits best.",
+            help="Where a 3-D box starts: always in its middle, or elsewhere if that fits badly.",
             rich_help_panel=_VOLUMES,
         ),
     ] = Following.anchor,
