@@ -93,8 +93,9 @@ def content(path: Path) -> object:
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(path)
-        return table.to_pydict(), table.schema.metadata
+        told = dict(pyarrow.parquet.read_metadata(path).metadata)
+        assert told[b"geo"]
+        return pyarrow.parquet.read_table(path).to_pydict(), told
     if path.suffix == ".fgb":
         import pyogrio.raw
 

@@ -185,7 +185,7 @@ def test_models_list_and_info_know_them(acme, samovar):
 def test_a_raster_s_results_are_not_replaced_silently(acme, tmp_path):
     from samovar.cli.segment_request import Outputs
     from samovar.cli.segment_run import _whole
-    from samovar.cli.tile_options import TileOptions
+    from samovar.tile_options import TileOptions
     from samovar.plugins import registry
 
     raster = ArrayImage(values(), info=ImageInfo("r.tif", "raster", "array"))
