@@ -17,7 +17,7 @@ from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Pack, number_objects, write_pack
 from samovar_train.data.phantoms import patient, phantom_section
-from samovar_train.data.pseudo import even_regions
+from samovar_train.data.pseudo import check_ways, even_regions, pseudo_objects
 from samovar_train.data.sampling import (
     ObjectView,
     PromptMix,
@@ -27,6 +27,7 @@ from samovar_train.data.sampling import (
     perturbed_prior,
 )
 from samovar_train.data.sections import crescent_section, ct_section
+from samovar_train.data.unlabelled import unlabelled_items
 
 
 def disc(side: int = 100, radius: int = 20, centre: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -285,3 +286,68 @@ def test_phantom_sections_show_patients_of_their_own(monkeypatch: pytest.MonkeyP
     assert {item.image.shape for item in items} >= {(40, 52)}
     assert all(item.image.shape == item.labels.shape for item in items)
     assert max(len(item.objects) for item in items) > 3
+
+
+@pytest.mark.parametrize("way", ["levels", "superpixels", "felzenszwalb", "watershed"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_objects_are_found_in_every_way(way: str, colour: bool) -> None:
+    """Discs on even ground: something like one of them is found, alike for a seed."""
+    discs = [disc(160, 18, at) for at in ((40, 40), (40, 115), (115, 40), (115, 115))]
+    image = np.full((160, 160), 70, np.uint8)
+    for value, one in zip((120, 160, 200, 240), discs, strict=True):
+        image[one] = value
+    image = image + np.random.default_rng(0).integers(0, 7, image.shape).astype(np.uint8)
+    if colour:
+        image = np.stack([image, image, 255 - image], -1)
+    best = 0.0
+    for seed in range(3):
+        labels, table = pseudo_objects(image, np.random.default_rng(seed), {way: 1.0})
+        again, _ = pseudo_objects(image, np.random.default_rng(seed), {way: 1.0})
+        assert np.array_equal(labels, again) and len(table) <= 12
+        found = [labels == i + 1 for i in range(len(table))]
+        best = max([best, *((f & d).sum() / (f | d).sum() for f in found for d in discs)])
+    assert best > (0.35 if way == "superpixels" else 0.6)
+
+
+def test_ways_are_checked() -> None:
+    with pytest.raises(ValueError, match="snakes"):
+        check_ways({"snakes": 1})
+    with pytest.raises(ValueError, match="not all 0"):
+        check_ways({"levels": 0.0})
+
+
+def test_unlabelled_pictures_of_training_sets_are_found(tmp_path: Path) -> None:
+    import rasterio
+    import SimpleITK as sitk
+
+    rng = np.random.default_rng(0)
+    scans, scenes = tmp_path / "volumes" / "scans", tmp_path / "rasters" / "scenes"
+    for folder in (scans, scenes, tmp_path / "rasters" / "kept"):
+        folder.mkdir(parents=True)
+    volume = sitk.GetImageFromArray(rng.integers(-1000, 900, (12, 96, 80)).astype(np.int16))
+    for name in ("a.nii.gz", "held.nii.gz", "a_label.nii.gz"):
+        sitk.WriteImage(volume, str(scans / name))
+    shapes = {"one.tif": (1, 1000, 1000), "many.tif": (6, 300, 300), "small.tif": (3, 40, 300)}
+    for name, shape in shapes.items():
+        with rasterio.open(
+            scenes / name, "w", driver="GTiff", count=shape[0], height=shape[1], width=shape[2],
+            dtype="uint16",
+        ) as out:  # fmt: skip
+            out.write(rng.integers(1, 4000, shape).astype(np.uint16))
+    sets = [("volumes", "volumes/scans", True), ("rasters", "rasters/scenes", True),
+            ("rasters", "rasters/kept", False)]  # fmt: skip
+    entries = [
+        {"kind": k, "path": p, "train": t, "validation": ["held"], "licence": "CC0"}
+        for k, p, t in sets
+    ]
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"datasets": entries}))
+    items = list(unlabelled_items(tmp_path, 1))
+    assert {i.source for i in items} == {"scans", "scenes"}
+    assert {i.stem.split("/")[0] for i in items} == {"a.nii.gz", "one.tif", "many.tif"}
+    sections = [i for i in items if i.domain == "medical"]
+    assert len(sections) == 8 and all(i.image.shape == (96, 80) for i in sections)
+    assert {i.image.ndim for i in items if "many" in i.stem} == {3}
+    assert sum("one" in i.stem for i in items) == 4  # two rows and two columns of windows
+    about = build_pack(tmp_path / "pack", tmp_path, 1, {}, {"levels": 1.0, "watershed": 1.0})
+    assert {r["source"] for r in about.rows} <= {"unlabelled_medical", "unlabelled_remote_sensing"}
+    assert len(about.rows) > 0 and about.about["pseudo"] == {"levels": 1.0, "watershed": 1.0}

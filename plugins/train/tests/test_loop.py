@@ -12,6 +12,7 @@ import torch
 
 from samovar_train.loop import average_into, learning_rate, run
 from samovar_train.losses import mask_loss, overlap, prompt_loss
+from samovar_train.model.choice import Choice
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
 from samovar_train.step import corrective_points
@@ -163,6 +164,11 @@ def test_a_run_without_regions_leaves_the_region_decoder_alone(
     fresh = Tiny().state_dict()
     own = [k for k in fresh if k.startswith("decoder_roi.")]
     assert own and all(torch.equal(state[k], fresh[k]) for k in own)
+
+
+def test_the_recipe_for_ones_own_model_loads() -> None:
+    recipe = load_recipe(TINY.parent / "retrain.toml")
+    assert recipe.elastic > 0 and len(recipe.pseudo) == 4 and recipe.model == Choice()
 
 
 @pytest.mark.parametrize("file", sorted(TINY.parent.glob("tiny*.toml")), ids=lambda f: f.stem)

@@ -76,6 +76,7 @@ def about(comparison: Comparison) -> dict[str, Any]:
     training = comparison.training
     return {
         "recipe": f"plugins/train/recipes/{comparison.path.name}",
+        "note": comparison.note,
         "seed": training.seed,
         "steps_planned": training.steps,
         "images": training.images,

@@ -48,6 +48,7 @@ class Comparison:
     - `minutes`: training ends with the last whole round of turns that began within this time
     - `per_set`: validation pictures a set; `samples`: pictures that int8 is calibrated with;
       `rounds`: how often each graph is timed
+    - `note`: what a reader of the page should know
     - `output`: the page; the figures lie beside it as JSON
     """
 
@@ -56,6 +57,7 @@ class Comparison:
     candidates: tuple[Candidate, ...]
     output: Path
     decoders: str = "tiny"
+    note: str = ""
     turn: int = 20
     minutes: float | None = None
     per_set: int = 3
@@ -132,7 +134,7 @@ def take_turns(comparison: Comparison) -> dict[str, dict[str, float]]:
     """
     training = comparison.training
     write_decoders(comparison)
-    build_pack(training.pack, training.data, training.seed, training.scenes)
+    build_pack(training.pack, training.data, training.seed, training.scenes, training.pseudo)
     record = training.run / "turns.json"
     done = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     started = time.monotonic()

@@ -19,6 +19,7 @@ def comparison_page(figures: Row) -> str:
 def _head(figures: Row, trained: list[Row]) -> str:
     steps = sorted({int(r["steps"]) for r in trained})
     told = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}" if steps else "0"
+    note = f"\n{figures['note']}\n" if figures.get("note") else ""
     pictures = (steps[-1] if steps else 0) * figures["images"]
     return f"""# Encoders that were tried for `tiny`
 
@@ -36,7 +37,7 @@ themselves.
 **Read it with care.** The training was minutes long, not hours: it favours encoders that learn
 fast, as plain convolutions do, over those that end higher, as attention may. It was one seed;
 differences of one or two points are noise. What the encoders cost does not depend on training.
-"""
+{note}"""
 
 
 def _scores(trained: list[Row], per_set: int) -> str:

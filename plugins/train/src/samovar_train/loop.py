@@ -93,7 +93,7 @@ def run(
     With `resume` an existing checkpoint in the run's folder is gone on from.
     """
     recipe = recipe_path if isinstance(recipe_path, Recipe) else load_recipe(recipe_path)
-    build_pack(recipe.pack, recipe.data, recipe.seed, recipe.scenes)
+    build_pack(recipe.pack, recipe.data, recipe.seed, recipe.scenes, recipe.pseudo)
     if recipe.processes == 1:
         return train(recipe, resume, validate, workers)
     with socket.socket() as probe:

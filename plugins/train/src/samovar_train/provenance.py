@@ -29,8 +29,8 @@ VOLUME_SOURCES = ("msd_hippocampus", "voxelmorph_scan", "sct_testing_data", "pyr
 RASTER_SOURCES = ("fair_banepa_oam",)
 
 
-def training_sources(data: Path) -> list[dict[str, str]]:
-    """Name, licence and origin of every set that was trained on."""
+def training_sources(data: Path, unlabelled: bool = False) -> list[dict[str, str]]:
+    """Name, licence and origin of every set that was trained on, at wish without its labels too."""
     rows = []
     for d in read_manifest(data)["datasets"]:
         name = Path(d["path"]).name
@@ -38,6 +38,7 @@ def training_sources(data: Path) -> list[dict[str, str]]:
             d["kind"] == "pairs"
             or (d["kind"] == "volumes" and name in VOLUME_SOURCES)
             or (d["kind"] == "rasters" and name in RASTER_SOURCES)
+            or (unlabelled and d["kind"] in ("volumes", "rasters"))
         )
         if used and name not in {r["name"] for r in rows}:
             origin = "; ".join(str(d[k]) for k in ("source", "repo") if d.get(k))
@@ -67,7 +68,7 @@ def card(
             "hardware": "2 CPU cores, bf16 autocast, no GPU",
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "generated": dict(recipe.scenes),
-            "data": training_sources(data),
+            "data": training_sources(data, bool(recipe.pseudo)),
         },
         "validation": validation,
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from samovar_train.data.pseudo import check_ways
 from samovar_train.data.sampling import PromptMix, RegionMix
 from samovar_train.model.choice import Choice
 
@@ -28,6 +29,9 @@ class Recipe:
       the others stay as `init` left them
     - `elastic`: share of the views that are bent by a smooth random field
     - `model`: the encoder (`encoder`, `activation`, `frame`); by default the bundled model's
+    - `pseudo`: the ways in which objects are found where there are no labels (`levels`,
+      `superpixels`, `felzenszwalb`, `watershed`), as relative weights; with it unlabelled volumes
+      and rasters are in the pack, too (sources `unlabelled_medical`, `unlabelled_remote_sensing`)
     - `scenes`: how many generated scenes of each kind the pack holds
     """
 
@@ -54,6 +58,7 @@ class Recipe:
     minutes: float | None = None
     sizes: tuple[tuple[float, tuple[int, ...]], ...] = ((0.0, (512,)),)
     scenes: dict[str, int] = field(default_factory=dict)
+    pseudo: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     prompt_mix: PromptMix = field(default_factory=PromptMix)
     region_mix: RegionMix = field(default_factory=RegionMix)
@@ -94,6 +99,10 @@ def parse_recipe(raw: dict[str, Any], path: Path, root: Path) -> Recipe:
     raw["prompt_mix"] = PromptMix(**raw.get("prompt_mix", {}))
     raw["region_mix"] = RegionMix(**raw.get("region_mix", {}))
     raw["parts"] = tuple(raw.get("parts", ()))
+    try:
+        check_ways(raw.get("pseudo", {}))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     try:
         raw["model"] = Choice(**raw.get("model", {}))
     except (TypeError, ValueError) as error:

@@ -14,9 +14,10 @@ from samovar_train.data.echoes import blob_scene, echo_scene
 from samovar_train.data.networks import network_scene
 from samovar_train.data.packing import Item, Pack, write_pack
 from samovar_train.data.phantoms import phantom_section
-from samovar_train.data.pseudo import even_regions
+from samovar_train.data.pseudo import pseudo_objects
 from samovar_train.data.sections import crescent_section, ct_section
 from samovar_train.data.sources import banepa_items, pair_items, volume_items
+from samovar_train.data.unlabelled import unlabelled_items
 
 CT_SETS = frozenset(
     {
@@ -30,8 +31,21 @@ CT_SETS = frozenset(
 )
 
 
-def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[Item]:
-    """Labelled items, regions of even intensity on the same pictures, generated scenes."""
+def training_items(
+    data: Path, seed: int, scenes: dict[str, int], pseudo: dict[str, float] | None = None
+) -> Iterator[Item]:
+    """Labelled items, objects found on the same pictures and on unlabelled ones, generated scenes.
+
+    Without `pseudo` (ways of :func:`samovar_train.data.pseudo.pseudo_objects`) regions of even
+    intensity are found, and only on the labelled pictures.
+    """
+    ways = pseudo or {"levels": 1.0}
+    if pseudo:
+        for number, item in enumerate(unlabelled_items(data, seed)):
+            found = pseudo_objects(item.image, np.random.default_rng([seed, 23, number]), ways)
+            item.labels, item.objects = found
+            item.source = f"unlabelled_{item.domain}"
+            yield item
     for item in pair_items(data):
         yield item
         if item.source == "dsb2018_nuclei":
@@ -40,7 +54,7 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
         for k in range(repeats):
             stem_key = sum(ord(c) * (i + 1) for i, c in enumerate(item.source + item.stem))
             rng = np.random.default_rng([seed, 7, stem_key, k])
-            labels, table = even_regions(item.image, rng)
+            labels, table = pseudo_objects(item.image, rng, ways)
             name = "pseudo_ct" if item.source in CT_SETS else f"pseudo_{item.domain}"
             yield Item(
                 name,
@@ -69,12 +83,20 @@ def training_items(data: Path, seed: int, scenes: dict[str, int]) -> Iterator[It
             yield item
 
 
-def build_pack(folder: Path, data: Path | None, seed: int, scenes: dict[str, int]) -> Pack:
+def build_pack(
+    folder: Path,
+    data: Path | None,
+    seed: int,
+    scenes: dict[str, int],
+    pseudo: dict[str, float] | None = None,
+) -> Pack:
     """The pack in `folder`, built there first if it is missing or was built otherwise."""
     about: dict[str, Any] = {"seed": seed, "scenes": dict(sorted(scenes.items())), "format": 1}
+    if pseudo:
+        about["pseudo"] = dict(sorted(pseudo.items()))
     if (folder / "index.json").is_file():
         pack = Pack(folder)
         if pack.about == about:
             return pack
-    write_pack(folder, training_items(shared_data(data), seed, scenes), about)
+    write_pack(folder, training_items(shared_data(data), seed, scenes, pseudo), about)
     return Pack(folder)
