@@ -20,7 +20,7 @@ PROMISED = [
     "efficientvit-sam-l2", "efficientvit-sam-xl0", "efficientvit-sam-xl1", "repvit-sam",
     "slimsam-50", "slimsam-77", "nanosam", "sam-med2d", "medficientsam-l0", "medficientsam-l1",
     "medficientsam-l2", "daft-l0", "hq-sam-light", "sam2.1-t", "sam2.1-s", "sam2.1-b+", "edgetam",
-    "edge-sam",
+    "edge-sam", "sam-med3d", "fastsam3d", "samed",
 ]  # fmt: skip
 HANDS_ONLY = ("drive.google.com", "github.com")
 

@@ -149,8 +149,9 @@ MEDICAL: tuple[ModelRecord, ...] = (
         modalities=("ct",),
         homepage="https://github.com/hitachinsk/SAMed",
         parity="samed_vit_b",
+        segmenter=HERE + "class_segmenter:ClassSegmenter",
         lora_targets=("qkv.qkv", "attn.proj"),
-        note="prompt-free; two files: the LoRA matrices and SAM ViT-B's",
+        note="prompt-free: eight organs of a CT; two files: the LoRA matrices and SAM ViT-B's",
     ),
     replace(
         MOBILE_SAM,

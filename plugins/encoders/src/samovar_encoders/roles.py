@@ -14,7 +14,13 @@ from .model import EMBEDDING, Features, PromptableModel
 from .model_record import ModelRecord
 from .sam.mask_decoder import NULL_TOKEN
 from .sam.prompt_encoder import BOX_TOP_LEFT, PAD
-from .volume_roles import DECODER_INPUTS, VOLUME_ROLES, VolumeDecoderRole, volume_samples
+from .segmenter_roles import (
+    SEGMENTER_ROLES,
+    ClassDecoderRole,
+    VolumeDecoderRole,
+    decoder_inputs,
+    segmenter_samples,
+)
 
 ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder_roi")
 
@@ -26,7 +32,7 @@ def roles_of(record: ModelRecord) -> tuple[str, ...]:
     """The graphs of a model; one that can be no bundle has its encoder alone."""
     if record.can_be_bundle:
         return ROLES
-    return VOLUME_ROLES if record.dimensions == 3 else ROLES[:1]
+    return SEGMENTER_ROLES if record.segmenter else ROLES[:1]
 
 
 class EncoderRole(nn.Module):
@@ -161,7 +167,7 @@ def role_module(model: PromptableModel, record: ModelRecord, role: str) -> nn.Mo
     if role == "decoder_roi":
         return RegionRole(model, record).eval()
     if role == "decoder":
-        return VolumeDecoderRole(model).eval()
+        return (VolumeDecoderRole if record.frame.kinds else ClassDecoderRole)(model).eval()
     return DecoderRole(model, record).eval()
 
 
@@ -176,7 +182,7 @@ def names_of(model: PromptableModel, record: ModelRecord, role: str) -> tuple[li
     if role == "decoder_roi":
         return [*features, "windows", *_asked(record)], ANSWERS
     if role == "decoder":
-        return list(DECODER_INPUTS), ANSWERS
+        return decoder_inputs(record), ANSWERS
     return [*features, *embeddings], ANSWERS
 
 
@@ -190,8 +196,8 @@ def sample_inputs(
 ) -> tuple[Tensor, ...]:
     """Random inputs of one graph: boxes and points, every second prompt with a mask."""
     g = torch.Generator().manual_seed(seed)
-    if record.dimensions == 3:
-        return volume_samples(record, role, prompts, points, g)
+    if record.segmenter:
+        return segmenter_samples(record, role, prompts, points, g)
     size, grid, frame = record.encode_size, record.grid, record.frame.size
     if role == "encoder":
         return (torch.randn(1, 3, size, size, generator=g),)

@@ -136,7 +136,7 @@ class Window:
                 return _nothing()
             start[one.axis], stop[one.axis] = int(hits[0]), int(hits[-1]) + 1
             scaled = (cells[hits] + 0.5) * size / self.side - 0.5
-            weights[one.axis] = _linear(scaled, size)
+            weights[one.axis] = linear_matrix(scaled, size)
         order = np.argsort([one.axis for one in self.lattices])
         coarse = logits.transpose(order)  # in the image's order
         flat = np.einsum("zyx,Yy,Xx->zYX", coarse, weights[1], weights[2], optimize=True)
@@ -236,7 +236,7 @@ def _sampled(image: Image, taps: dict[int, _Taps]) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def _linear(positions: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+def linear_matrix(positions: NDArray[np.float64], size: int) -> NDArray[np.float32]:
     """``(positions, size)``: linear interpolation as a matrix, clamped at the ends."""
     taps = _taps(positions, size)
     matrix = np.zeros((len(positions), size), dtype=np.float32)
