@@ -50,7 +50,7 @@ class Ledger:
             self._db = sqlite3.connect("" if path is None else path, check_same_thread=False)
             self._db.execute(f"PRAGMA journal_mode={'OFF' if path is None else 'WAL'}")
             self._db.execute(f"PRAGMA synchronous={'OFF' if path is None else 'NORMAL'}")
-            self._db.execute("PRAGMA cache_size=-8192")
+            self._db.execute("PRAGMA cache_size=-2048")
             self._db.executescript(_SCHEMA)
             self._db.execute("SELECT 1 FROM tiles WHERE failed IS NULL LIMIT 1")
         except sqlite3.Error as error:

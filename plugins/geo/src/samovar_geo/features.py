@@ -20,7 +20,7 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A whole file's worth of features, to be taken a thousand at a time."""
+    """A whole file's worth of features, to be taken some hundred at a time."""
 
     path: Path
     layer: str

@@ -30,7 +30,7 @@ BLOCK_M = 1000.0
 BLOCK_PIXELS = 256
 STEP_M = 50.0
 """Distance over which a pixel's size is measured; much shorter ones drown in rounding."""
-MOST_KNOWN = 50_000
+MOST_KNOWN = 4_096
 """Blocks whose pixels' sizes are remembered."""
 LONGEST_EDGE_M = 200.0
 """Straight edges of polygons are cut to this length (or one pixel): a parallel is no geodesic."""

@@ -49,7 +49,7 @@ class Spool:
         try:
             self._base = sqlite3.connect(self.file, isolation_level=None)
             self._base.executescript(
-                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192;"
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-2048;"
                 "CREATE TABLE kept (number INTEGER PRIMARY KEY, top INT, lft INT, bottom INT,"
                 " rght INT, shape BLOB, line TEXT)"
             )

@@ -1,7 +1,7 @@
 """Polygons of objects: GeoPackage, FlatGeobuf, GeoParquet, GeoJSON and GeoJSON text sequences.
 
 One sink for all: objects are outlined and spooled as they come, and at the end refined, carried to
-the output's CRS and handed to the format, a thousand at a time.
+the output's CRS and handed to the format, a few hundred at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from samovar_geo.refine import Refinement
 from samovar_geo.spool import Kept, Spool
 
 LOG = logging.getLogger("samovar")
-BATCH = 1000
+BATCH = 200
 """Features handed to a format at a time."""
 LONLAT = "OGC:CRS84"
 
