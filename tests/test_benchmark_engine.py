@@ -1,13 +1,14 @@
 """The engine's benchmark: its scenes hold what they say, and its model finds all of it."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from samovar.benchmark import engine
-from samovar.benchmark.tile_work import run
+from samovar.benchmark import engine, tile_reading
+from samovar.benchmark.tile_work import Clock, run
 
 rasterio = pytest.importorskip("rasterio")
 
@@ -43,3 +44,35 @@ def test_dots_are_as_many_as_asked_for(tmp_path):
         pixels = dataset.read(1)
     assert ndimage.label(pixels)[1] == 450
     assert np.count_nonzero(pixels) == 450 * 36
+
+
+def test_stages_leave_out_what_is_counted_inside_them():
+    clock = Clock()
+
+    def spin(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    with clock.stage("link"):
+        spin(0.02)
+        with clock.stage("measure"):
+            spin(0.04)
+            with clock.stage("write"):
+                spin(0.01)
+        spin(0.02)
+    assert clock.seconds["link"] == pytest.approx(0.04, abs=0.008)
+    assert clock.seconds["measure"] == pytest.approx(0.04, abs=0.008)
+    assert clock.seconds["write"] == pytest.approx(0.01, abs=0.008)
+
+
+def test_what_is_read_of_each_layout_is_reported(tmp_path, monkeypatch):
+    small = {"tiles": (900, 900, 1, tile_reading.TILES), "lines": (600, 900, 3, {})}
+    monkeypatch.setattr(tile_reading, "LAYOUTS", small)
+    table = tile_reading.reading(tmp_path, lambda text: None)
+    assert [row[0] for row in table["rows"]] == ["tiles", "lines"]
+    for *_, ours, before in table["rows"]:
+        # opening the file read its last block
+        assert ours == "not known" or 0.5 < float(ours) < 1.1
+        assert before == ours
+    assert not list(tmp_path.iterdir())

@@ -8,11 +8,12 @@ what is left is the engine. PROMPTS is empty where the generator AUTO finds them
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from samovar.grid import Region
 from samovar.image import Image
 from samovar.intensity import choose_intensity
 from samovar.job import Job, PipelineModel
+from samovar.joining import Joiner
 from samovar.ledger import Ledger
 from samovar.masks import Masks, PixelMask
 from samovar.objects import SegmentedObject
+from samovar.parts import RestingPart
+from samovar.plans import Step
 from samovar.plugins import registry
 from samovar.prompts import Prompt, Prompts
 from samovar.protocols import Context
@@ -91,24 +95,27 @@ class Oracle:
 
 
 class Clock:
-    """CPU seconds by stage, each in the thread that did the work."""
+    """CPU seconds by stage, each in the thread that did the work, stages inside it left out."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._thread = threading.local()
 
     @contextmanager
-    def stage(self, name: str, less: str = "") -> Iterator[None]:
-        """Counts a stage; ``less`` names one inside it, in the same thread, that counts itself."""
-        begun, inner = time.thread_time(), self.seconds[less] if less else 0.0
+    def stage(self, name: str) -> Iterator[None]:
+        """Counts what is done inside, but for the stages that begin and end there."""
+        outer, self._thread.inside = getattr(self._thread, "inside", 0.0), 0.0
+        begun = time.thread_time()
         try:
             yield
         finally:
             spent = time.thread_time() - begun
-            self.seconds[name] += spent - (self.seconds[less] - inner if less else 0.0)
+            self.seconds[name] += spent - self._thread.inside
+            self._thread.inside = outer + spent
 
-    def timed(self, name: str, work: Callable[..., Any], less: str = "") -> Callable[..., Any]:
+    def timed(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **keywords: Any) -> Any:
-            with self.stage(name, less):
+            with self.stage(name):
                 return work(*arguments, **keywords)
 
         return timed
@@ -160,16 +167,32 @@ def _time_image(image: Image, clock: Clock) -> None:
     image.measure = clock.timed("measure", image.measure)  # type: ignore[method-assign]
 
 
+@contextmanager
+def _timed_joining(clock: Clock, tiles: list[int]) -> Iterator[None]:
+    """Linking is counted, and so are the tiles that are linked."""
+
+    class Timed(Joiner):
+        def add(self, step: Step, parts: Sequence[RestingPart]) -> None:
+            tiles[0] += 1
+            with clock.stage("link"):
+                super().add(step, parts)
+
+        def finish(self) -> None:
+            with clock.stage("link"):
+                super().finish()
+
+    engine: Any = import_module("samovar.tiles")
+    engine.Joiner, plain = Timed, engine.Joiner
+    try:
+        yield
+    finally:
+        engine.Joiner = plain
+
+
 def _segment(job: Job, out: Path, facts: Path, clock: Clock) -> None:
     begun, wall = time.process_time(), time.perf_counter()
     record: dict[str, Any] = {"model": dict(job.model.describe())}
-    counted = 0
-    tiles = 0
-
-    def tick(progress: Any) -> None:
-        nonlocal tiles
-        tiles += 1
-
+    counted, tiles = 0, [0]
     with Ledger(out.with_name(out.name + ".ledger")) as ledger:
         streams = Streams(
             [(out, writer_for(out, job.image))],
@@ -188,25 +211,21 @@ def _segment(job: Job, out: Path, facts: Path, clock: Clock) -> None:
             def advance(self, row: int) -> None:
                 advance(row)
 
-        run_tiles(replace(job, progress=tick), TileRun(ledger=ledger), Taker())
+        with _timed_joining(clock, tiles):
+            run_tiles(job, TileRun(ledger=ledger), Taker())
         with clock.stage("write"), all_or_nothing() as staged:
             done, _ = streams.finish(job.prompts)
             staged.extend(done)
         ledger.finish(keep=False)
     spent = time.process_time() - begun
     stages = {k: round(v, 3) for k, v in clock.seconds.items()}
-    known = sum(clock.seconds.values())
     rows, columns = job.image.grid.shape
-    facts.write_text(
-        json.dumps(
-            {
-                "megapixels": rows * columns / 1e6,
-                "objects": counted,
-                "tiles": tiles - 1,
-                "cpu_s": round(spent, 3),
-                "wall_s": round(time.perf_counter() - wall, 3),
-                "stages": {**stages, "link and the rest": round(spent - known, 3)},
-            }
-        ),
-        encoding="utf-8",
-    )
+    found = {
+        "megapixels": rows * columns / 1e6,
+        "objects": counted,
+        "tiles": tiles[0],
+        "cpu_s": round(spent, 3),
+        "wall_s": round(time.perf_counter() - wall, 3),
+        "stages": {**stages, "rest": round(spent - sum(clock.seconds.values()), 3)},
+    }
+    facts.write_text(json.dumps(found), encoding="utf-8")

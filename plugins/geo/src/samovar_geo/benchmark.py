@@ -43,7 +43,7 @@ FIRST_ROW = 2560
 SMALLEST = 100
 """Pixels of a building that counts."""
 CODE = "import sys; from samovar.benchmark.tile_work import run; run(*sys.argv[1:])"
-STAGES = ("read", "encode", "decode", "measure", "write", "link and the rest")
+STAGES = ("read", "encode", "decode", "link", "measure", "write", "rest")
 ABOUT = (
     "The Banepa mosaic's rows from 2560 on, which no model here was trained on, where they are"
     " labelled, at native resolution; into a GeoPackage with ellipsoidal measures, one thread, with"
