@@ -81,7 +81,7 @@ def test_a_folder_of_the_same_name_is_meant(tmp_path: Path, monkeypatch) -> None
 
 
 def test_a_prompt_free_model_has_its_encoder_alone() -> None:
-    architecture = SamArchitecture(record("samed"))
+    architecture = SamArchitecture(record("esp-medsam"))
     assert architecture.roles == ("encoder",)
     with pytest.raises(UsageError, match="takes no prompts"):
         architecture.export("nowhere")

@@ -74,3 +74,12 @@ def test_the_conditions_are_stated(tmp_path) -> None:
     assert "whole steps" in steps
     assert "graphs alone" in alone
     assert "P (avx2), 2030-01-02" in alone
+
+
+def test_the_status_says_what_runs_a_model() -> None:
+    from samovar_encoders.registry import record
+    from samovar_encoders.table import status
+
+    assert status(record("mobile-sam")) == "parity"
+    assert status(record("sam-med3d")) == status(record("samed")) == "parity, segmenter"
+    assert status(record("esp-medsam")) == "parity, no bundle"

@@ -18,10 +18,13 @@ from .speeds import Speed, fastest, read_speeds
 
 
 def status(rules: ModelRecord) -> str:
-    """*parity* (upstream's numbers are reproduced), *keys only*, or *not yet*; and *no bundle*."""
+    """*parity* (upstream's numbers are reproduced), *keys only*, or *not yet*; and what runs it
+    where that is not the host with a bundle of an encoder and a decoder."""
     compared = "parity" if rules.has_fixture else "keys only"
     found = compared if rules.parity else "not yet"
-    return found if rules.can_be_bundle or rules.segmenter else f"{found}, no bundle"
+    if rules.can_be_bundle:
+        return found
+    return f"{found}, segmenter" if rules.segmenter else f"{found}, no bundle"
 
 
 def size_and_cost(rules: ModelRecord) -> tuple[float, float]:
@@ -76,6 +79,7 @@ if __name__ == "__main__":
         "# Models\n\nMade from the registry by `python -m samovar_encoders.table`; do not edit. "
         "*parity*: upstream's input, embedding, masks and qualities are reproduced with "
         "deterministic weights; *keys only*: its tensors' names and shapes; *not yet*: built as "
-        "published, compared with nothing; *no bundle*: prompt-free or of volumes, so it runs in "
-        f"torch alone. {measured}\n\n" + table(speeds)
+        "published, compared with nothing; *segmenter*: imported and run as all others, but as a "
+        "whole, without an encoder and a decoder apart; *no bundle*: runs in torch alone. "
+        f"{measured}\n\n" + table(speeds)
     )
