@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from samovar_train.loop import average_into, learning_rate, run
 from samovar_train.losses import mask_loss, overlap, prompt_loss
 from samovar_train.model.choice import Choice
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
+from samovar_train.samples import CELL
 from samovar_train.step import corrective_points
 
 TINY = Path(__file__).parents[1] / "recipes" / "tiny.toml"
@@ -169,6 +174,25 @@ def test_a_run_without_regions_leaves_the_region_decoder_alone(
 def test_the_recipe_for_ones_own_model_loads() -> None:
     recipe = load_recipe(TINY.parent / "retrain.toml")
     assert recipe.elastic > 0 and len(recipe.pseudo) == 4 and recipe.model == Choice()
+
+
+@pytest.mark.parametrize(("regions", "prompts"), [(2, 0), (0, 1)])
+def test_a_run_shows_its_course(
+    toy_pack: Path, tmp_path: Path, regions: int, prompts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(toy(toy_pack, tmp_path, 2), regions=regions, prompts=prompts)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(recipe, validate=False, workers=0)
+    assert "toy: step 2 of 2" in terminal.getvalue() and terminal.getvalue().endswith("\n")
+    with Image.open(tmp_path / "sample-2.png") as sample:
+        assert sample.size == (4 * CELL, 2 * CELL)
+        pixels = np.asarray(sample).reshape(2, CELL, 4, CELL, 3)
+    for row in pixels:
+        assert set(np.unique(row[:, 2])) == {0, 255}  # the label is there
+        assert row[:, 0].std() > 0 and row[:, 1].std() > 0
+    assert (tmp_path / "train.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.parametrize("file", sorted(TINY.parent.glob("tiny*.toml")), ids=lambda f: f.stem)

@@ -1,12 +1,16 @@
-"""What a run leaves behind: checkpoints that are whole, and its course in CSV files."""
+"""What a run shows and leaves behind: whole checkpoints, its course as CSV and as curves."""
 
 from __future__ import annotations
 
 import csv
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from samovar.evaluation.curves import draw_curves, read_curves
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -28,3 +32,25 @@ class Log:
     def add(self, **values: Any) -> None:
         with self.path.open("a", newline="") as out:
             csv.writer(out).writerow([values.get(c, "") for c in self.columns])
+
+
+def say(name: str, step: int, steps: int, minutes: float, figures: Mapping[str, float]) -> None:
+    """Progress, over itself on a terminal's standard error; silent elsewhere."""
+    if sys.stderr.isatty():
+        told = ", ".join(f"{k} {v:.3f}" for k, v in figures.items() if v)
+        sys.stderr.write(f"\r\033[K{name}: step {step} of {steps}, {minutes:.1f} min: {told}"[:160])
+        if step == steps:
+            sys.stderr.write("\n")
+
+
+def write_curves(run: Path) -> None:
+    """`train.svg` and `validation.svg` beside the tables of a run's folder."""
+    for name in ("train", "validation"):
+        table = run / f"{name}.csv"
+        curves = read_curves(table) if table.is_file() else {}
+        if any(curves.values()):
+            shown = {k: v for k, v in curves.items() if any(y for _, y in v) and k != "rate"}
+            title = "" if name == "train" else "validation"
+            part = run / f"{name}.svg.part"
+            part.write_text(draw_curves(shown, title), encoding="utf-8")
+            part.replace(run / f"{name}.svg")

@@ -1,7 +1,8 @@
 """The training loop: bf16 on the CPU, seeded, resumable at any moment, with an averaged twin.
 
 `run(recipe)` trains until the recipe's last step; killed and called again, it goes on from the
-last checkpoint. The course of a run is in `train.csv` and `validation.csv` in its folder.
+last checkpoint. The course of a run is in `train.csv` and `validation.csv` in its folder, as curves
+in the SVGs beside them, and in `sample-STEP.png`.
 
 With `processes = 2` each process takes one thread and its share of every batch, and gradients are
 averaged once a step. On a machine that other work shares this is several times faster than two
@@ -24,12 +25,13 @@ import torch
 from torch import Tensor
 
 from samovar.errors import InputError
-from samovar_train.course import Log, save_checkpoint
+from samovar_train.course import Log, save_checkpoint, say, write_curves
 from samovar_train.data.batches import Batches
 from samovar_train.data.build import build_pack
 from samovar_train.model.choice import Choice
 from samovar_train.model.tiny import Tiny
 from samovar_train.recipe import Recipe, load_recipe
+from samovar_train.samples import write_sample
 from samovar_train.step import hold_still, training_step
 
 FIGURES = (
@@ -246,6 +248,7 @@ def train(
         )
 
     last = recipe.steps if until is None else min(until, recipe.steps)
+    batch: dict[str, Tensor] | None = None
     for batch in batches_from(dataset, step, last, workers):
         if recipe.minutes is not None:
             minutes = agreed_minutes(before + (time.monotonic() - started) / 60)
@@ -280,6 +283,7 @@ def train(
                 seconds=f"{(now - window_start) / len(window):.3f}",
                 **{k: f"{v:.4f}" for k, v in means.items()},
             )
+            say(recipe.name, step, recipe.steps, minutes, means)
             window, window_start = [], time.monotonic()
         if now - saved > 60 * recipe.checkpoint_minutes:
             save()
@@ -289,12 +293,17 @@ def train(
             validation_log.add(
                 step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe)
             )
+            write_sample(recipe.run / f"sample-{step}.png", twin, batch)
+            write_curves(recipe.run)
             validated = saved = window_start = time.monotonic()
     if rank:
         return checkpoint
     save()
     if validate:
         validation_log.add(step=step, minutes=f"{minutes:.2f}", **validation_figures(twin, recipe))
+    if batch is not None:
+        write_sample(recipe.run / f"sample-{step}.png", twin, batch)
+    write_curves(recipe.run)
     return checkpoint
 
 
