@@ -400,3 +400,27 @@ def test_geoparquet_comes_back_as_prompts(field, tmp_path):
     np.testing.assert_allclose([p.box for p in prompts], expected, atol=1e-3)
     assert prompts.objects[0].attributes["label"] == 1
     assert prompts.objects[0].attributes["id"] == name_of(objects.items[0])
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32645", None])
+@pytest.mark.parametrize("name", ["o.gpkg", "o.fgb", "o.parquet"])
+def test_a_file_without_objects_has_the_columns_of_one_with_objects(name, crs, field, tmp_path):
+    image, objects = field(crs=crs)
+    columns = []
+    for folder, items in (("full", objects.items), ("empty", ())):
+        path = tmp_path / folder / name
+        path.parent.mkdir()
+        WRITERS[name]().write(Objects(objects.grid, items, objects.provenance, image), path, image)
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            schema = pq.read_schema(path)
+            columns.append([(f.name, str(f.type)) for f in schema])
+        else:
+            layer = "objects" if path.suffix == ".gpkg" else None
+            told = pyogrio.read_info(path, layer=layer)
+            columns.append(list(zip(told["fields"], told["dtypes"], strict=True)))
+    assert columns[0] == columns[1]
+    names = [column for column, _ in columns[0]]
+    assert ("area_m2" in names) == ("perimeter_m" in names) == (crs is not None)
+    assert "pixels" in names

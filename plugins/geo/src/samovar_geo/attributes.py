@@ -22,9 +22,17 @@ LAST = ("tile", "model")
 
 
 class Table:
-    """Columns as they turn up, and the narrowest type that holds all values of each."""
+    """Columns as they turn up, and the narrowest type that holds all values of each.
 
-    def __init__(self, model: str, attributes: Sequence[str] = ()) -> None:
+    Args:
+        attributes: of prompts, which are carried over.
+        sizes: what every object is measured by, and the value of an empty one: the columns are
+            there also when no object is.
+    """
+
+    def __init__(
+        self, model: str, attributes: Sequence[str] = (), sizes: Mapping[str, Any] | None = None
+    ) -> None:
         self._model = model
         self._sizes: list[str] = []
         self._carried: dict[str, str] = {}
@@ -33,6 +41,9 @@ class Table:
             **dict.fromkeys(("score", "uncertainty"), "float"),
             **dict.fromkeys(("id", "name", *LAST), "text"),
         }
+        for name, value in (sizes or {}).items():
+            self._sizes.append(name)
+            self._kinds[name] = _wider(None, value)
         for name in attributes:
             self._carry(name)
 

@@ -16,6 +16,7 @@ import shapely
 from pyproj import CRS
 
 from samovar.errors import OutputError, UsageError
+from samovar.grid import Region
 from samovar.image import Image
 from samovar.objects import Objects, SegmentedObject
 from samovar.protocols import StreamHead
@@ -64,7 +65,8 @@ class VectorSink:
         self._head, self._path, self._image, self._drain = head, path, image, drain
         self._options, self._target = options, target
         self._spool = Spool(path)
-        self._table = Table(model_name(head.provenance), head.attributes)
+        nothing = SegmentedObject(0, Region((0, 0), (0, 0)), b"")
+        self._table = Table(model_name(head.provenance), head.attributes, image.measure(nothing))
         self._lost = 0
 
     def add(self, item: SegmentedObject) -> None:
