@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samovar.cli.tile_report import failure_lines
 from samovar.errors import OutputError, UsageError
 from samovar.formats import check_writer, write_objects, writer_for
+from samovar.tiles import Failed
 from samovar_geo import qgis_install, stac_model
 from samovar_geo.stac_item import PROCESSING
 
@@ -282,6 +284,10 @@ def test_qgis_wants_prompts_or_a_generator(qgis, monkeypatch):
             algorithm.processAlgorithm(wrong, None, Feedback())
     algorithm.processAlgorithm(asked(AUTO="grid"), None, Feedback())
     assert commands[0][5:7] == ["--auto", "grid"]
+    assert "--overwrite" in commands[0]
+    algorithm.processAlgorithm(asked(AUTO="grid", MORE="--resume"), None, Feedback())
+    assert "--resume" in commands[1]
+    assert "--overwrite" not in commands[1], "the two exclude each other"
     monkeypatch.setattr(qgis.shutil, "which", lambda name: None)
     monkeypatch.delenv("SAMOVAR_PROGRAM", raising=False)
     with pytest.raises(qgis.failure, match="not on the path"):
@@ -299,8 +305,11 @@ def test_a_program_of_its_own(qgis, monkeypatch):
     qgis.run([sys.executable, "-c", code.format(0)], feedback)
     assert feedback.progress == [25.0]
     assert feedback.said[-1] == "home None"
-    qgis.run([sys.executable, "-c", code.format(1)], feedback)
-    assert "Some tiles failed" in feedback.said[-1]
+    with pytest.raises(qgis.failure, match="home None"):
+        qgis.run([sys.executable, "-c", code.format(1)], feedback)
+    line = "\n".join(failure_lines([Failed("r1c1", "the tea is cold")]))
+    qgis.run([sys.executable, "-c", f"print({line!r}); {code.format(1)}"], feedback)
+    assert "1 tile failed, the rest is written" in feedback.said[-1]
     with pytest.raises(qgis.failure, match="home None"):
         qgis.run([sys.executable, "-c", code.format(2)], feedback)
     with pytest.raises(qgis.failure, match="Cancelled"):

@@ -25,6 +25,7 @@ from qgis.core import (
 )
 
 PROGRESS = re.compile(r"(\d+)/(\d+)")
+PARTLY = re.compile(r"tiles? failed, the rest is written")
 SETTING = "SAMOVAR_PROGRAM"
 
 
@@ -142,8 +143,10 @@ class SamovarSegment(QgsProcessingAlgorithm):
 
     def looking(self, parameters, context, raster):
         """Everything else, as options. An existing output is QGIS's to overwrite: it has asked."""
+        more = split_words(self.parameterAsString(parameters, self.MORE, context))
         options = ["--model", self.parameterAsString(parameters, self.MODEL, context) or "tiny"]
-        options.append("--overwrite")
+        if "--resume" not in more:
+            options.append("--overwrite")
         bands = self.parameterAsString(parameters, self.BANDS, context).strip()
         if bands:
             options += ["--bands", bands]
@@ -157,8 +160,7 @@ class SamovarSegment(QgsProcessingAlgorithm):
             options += ["--simplify", repr(float(metres))]
         if self.parameterAsBool(parameters, self.REGULARIZE, context):
             options.append("--regularize")
-        more = self.parameterAsString(parameters, self.MORE, context)
-        return options + split_words(more)
+        return options + more
 
 
 def split_words(text):
@@ -194,7 +196,7 @@ def run(command, feedback):
         )
     except OSError as error:
         raise QgsProcessingException(f"samovar cannot be started: {error}") from error
-    last = ""
+    last = failed = ""
     with process:
         for line in process.stdout:
             line = line.rstrip()
@@ -206,12 +208,13 @@ def run(command, feedback):
                 feedback.setProgress(100.0 * int(found[1]) / int(found[2]))
             elif line:
                 last = line
+                failed = line if PARTLY.search(line) else failed
                 feedback.pushInfo(line)
     if feedback.isCanceled():
         raise QgsProcessingException(
             "Cancelled. With --resume among the options, the next run goes on."
         )
-    if process.returncode == 1:
-        feedback.reportError("Some tiles failed; the rest is there. " + last)
+    if process.returncode == 1 and failed:
+        feedback.reportError(failed)
     elif process.returncode != 0:
         raise QgsProcessingException(last or f"samovar failed ({process.returncode})")
