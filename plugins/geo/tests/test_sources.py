@@ -491,3 +491,19 @@ def test_blocks_that_were_never_written_are_blank(tmp_path, opened):
     with rasterio.open(path, "r+") as file:
         file.nodata = None
     assert not opened(path).blank(Region((0, 0), (512, 512)))
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_blocks_without_an_opaque_pixel_are_blank(interleave, tmp_path, opened):
+    path = tmp_path / "drone.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=1024, height=1024, count=4, dtype="uint8", tiled=True,
+        blockxsize=256, blockysize=256, sparse_ok=True, crs="EPSG:32616", transform=UTM,
+        photometric="rgb", alpha="yes", interleave=interleave,
+    ) as file:  # fmt: skip
+        file.write(np.full((4, 256, 256), 255, np.uint8),
+                   window=rasterio.windows.Window(512, 512, 256, 256))  # fmt: skip
+    image = opened(path)
+    assert image.blank(Region((0, 0), (512, 512)))
+    assert not image.valid(Region((0, 0), (512, 512))).any()
+    assert not image.blank(Region((0, 0), (513, 513)))

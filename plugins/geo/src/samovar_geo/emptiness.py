@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 
 from samovar.grid import Region
 
@@ -59,12 +60,16 @@ class MissingBlocks:
 def missing_blocks(dataset: Any, indexes: tuple[int, ...], remote: bool) -> MissingBlocks | None:
     """How to ask a dataset for missing blocks; None where they mean nothing.
 
-    A missing block reads as nodata. Without a nodata value it reads as zeros, which are data.
+    A missing block reads as nodata, and as transparent where there is an alpha band. With neither
+    it reads as zeros, which are data.
     """
     if dataset.driver not in ("GTiff", "COG") or remote:
         return None
     if any(dataset.nodatavals[i - 1] is None for i in indexes):
-        return None
+        colours = zip(dataset.indexes, dataset.colorinterp, strict=True)
+        indexes = tuple(i for i, colour in colours if colour is ColorInterp.alpha)
+        if not indexes:
+            return None
     height, width = dataset.block_shapes[0]
     if height == 1 or width == dataset.width:
         return None
