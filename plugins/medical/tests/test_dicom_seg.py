@@ -251,6 +251,32 @@ def test_300_objects(series, tmp_path):
         assert np.array_equal(mask, labels[1] == value)
 
 
+def test_there_is_a_frame_only_where_a_segment_is(series, tmp_path):
+    """Of two objects on 5 and 2 of 40 slices: 7 frames, a bit a pixel."""
+    image = series((40, 64, 64))
+    a, b = np.zeros((2, *image.grid.shape), dtype=bool)
+    a[3:8, 4:20, 4:20] = True
+    b[30:32, 40:50, 40:50] = True
+    items = (found(1, a, "liver"), found(2, b, "spleen"))
+    write_objects(Objects(image.grid, items, RECORD, image), tmp_path / "seg.dcm", image)
+    data = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert data.NumberOfFrames == 7
+    assert len(data.PixelData) == 7 * 64 * 64 // 8
+    assert len(segments(tmp_path / "seg.dcm")["spleen"]) == 2
+
+
+def test_a_large_file_is_announced(written, tmp_path, monkeypatch, caplog):
+    image, _, masks = written
+    monkeypatch.setattr("samovar_medical.dicom_seg.LARGE", 10)
+    items = (found(1, next(iter(masks.values())), "liver"),)
+    objects = Objects(image.grid, items, RECORD, image)
+    write_objects(objects, tmp_path / "o.dcm", image)
+    assert "seg-labelmap:OUT.dcm is far smaller" in caplog.text
+    caplog.clear()
+    write_objects(objects, f"seg-labelmap:{tmp_path / 'l.dcm'}", image)
+    assert "smaller" not in caplog.text
+
+
 def test_overlaps_beyond_the_limit_are_resolved_and_said(written, tmp_path, monkeypatch, caplog):
     image, _, masks = written
     monkeypatch.setattr("samovar_medical.dicom_seg.STACK_LIMIT", 10)

@@ -7,7 +7,15 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from dicom_reading import centroid, contours, filled, polygon_centroid, require_valid, segments
+from dicom_reading import (
+    centroid,
+    contours,
+    filled,
+    label_frames,
+    polygon_centroid,
+    require_valid,
+    segments,
+)
 from found_objects import RECORD, found
 from samovar.errors import OutputError
 from samovar.formats import open_image, write_all, write_objects
@@ -42,11 +50,16 @@ def test_every_reader_has_the_same_voxels(shared_data, tmp_path, name):
         index = np.argwhere(mask).mean(axis=0).astype(int)
         part[index[0], index[1] - 9 : index[1] + 9, index[2] - 20 : index[2] + 5] = True
         items = (found(1, mask, "liver"), found(2, part, "liver lesion"))
-        seg, rt = tmp_path / "seg.dcm", tmp_path / "rt.dcm"
-        write_all(Objects(image.grid, items, RECORD, image), [seg, f"rtstruct:{rt}"], image)
+        seg, rt, lm = (tmp_path / f"{kind}.dcm" for kind in ("seg", "rt", "lm"))
+        outputs = [seg, f"rtstruct:{rt}", f"seg-labelmap:{lm}"]
+        objects = Objects(image.grid, items, RECORD, image)
+        write_all(objects, outputs, image)
         source = image.dicom.header(image.dicom.paths[0])
-    require_valid(seg)
-    require_valid(rt)
+    for path in (seg, rt, lm):
+        require_valid(path)
+    labels = objects.labels()
+    used = np.flatnonzero(labels.any(axis=(1, 2)))
+    assert np.array_equal([plane for plane, _ in label_frames(lm)], labels[used])
     by_hand = segments(seg)
     frames = iter(sitk.GetArrayFromImage(sitk.ReadImage(str(seg))).astype(bool))
     volume = segread(seg).get_volume(combine_segments=False)

@@ -5,6 +5,7 @@ PS3.3 A.51 (Segmentation) and A.51 with SegmentationType LABELMAP (Supplement 24
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ from samovar_medical.volume import warn
 STACK_LIMIT = 1 << 29
 """Bytes that overlapping segments may take while they are written, one byte a voxel each."""
 
+LARGE = 1 << 28
+"""Bytes of pixels from which the user is told of the smaller way."""
+
 _LARGEST_LABEL = 65_535
 
 
@@ -47,6 +51,7 @@ class DicomSegFormat(DicomWriter):
         from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
         objects, items, study = content.objects, content.items, content.study
+        self._say_large(items, objects.grid.shape)
         numbers = self._numbers(items)
         start, array = self._array(objects, items, numbers)
         affine = objects.grid.affine[:, [2, 1, 0, 3]].copy()
@@ -96,6 +101,17 @@ class DicomSegFormat(DicomWriter):
             stack[(*item.region.within(region), numbers[item.id] - 1)] = item.mask
         return region.start[0], stack
 
+    def _say_large(self, items: Sequence[SegmentedObject], shape: tuple[int, ...]) -> None:
+        """A frame holds a bit a pixel, and there is one a segment and slice that it lies on."""
+        frames = sum(item.region.shape[0] for item in items)
+        size = frames * math.ceil(shape[1] * shape[2] / 8)
+        if size > LARGE:
+            warn(self.kind, [
+                f"{frames} frames of one bit a pixel make {size / 1e6:.0f} MB, and writing them "
+                "takes about four times that in memory: -o seg-labelmap:OUT.dcm is far smaller "
+                "where objects do not overlap"
+            ])  # fmt: skip
+
     def _overlaps(self, region: Region, count: int) -> bool:
         """Whether overlaps can be kept."""
         if int(np.prod(region.shape)) * count <= STACK_LIMIT:
@@ -120,6 +136,9 @@ class DicomSegLabelmapFormat(DicomSegFormat):
                 "write -o OUT.dcm, or .nii.gz"
             )
         return {item.id: item.id for item in items}
+
+    def _say_large(self, items: Sequence[SegmentedObject], shape: tuple[int, ...]) -> None:
+        """It holds one frame a slice."""
 
     def _overlaps(self, region: Region, count: int) -> bool:
         return False
