@@ -29,6 +29,14 @@ CREATE TABLE IF NOT EXISTS tiles (
 """
 
 
+PATIENCE_S = 2.0
+"""How long another run is waited for that has the ledger open."""
+
+
+class LedgerInUse(OutputError):
+    """Another run writes into the same files."""
+
+
 def ledger_path(output: Path) -> Path:
     """The ledger of a run whose first output is ``output``."""
     return output.with_name(output.name + SUFFIX)
@@ -41,19 +49,33 @@ class Ledger:
         path: of the file; None: a spool in a temporary file that goes when it is closed.
 
     Raises:
+        LedgerInUse: another run has it open.
         OutputError: the file cannot be written, or is no ledger.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect("" if path is None else path, check_same_thread=False)
+            self._db = sqlite3.connect(
+                "" if path is None else path, timeout=PATIENCE_S, check_same_thread=False
+            )
+            # one run at a time; the system lets go of it when the process dies
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute(f"PRAGMA journal_mode={'OFF' if path is None else 'WAL'}")
             self._db.execute(f"PRAGMA synchronous={'OFF' if path is None else 'NORMAL'}")
             self._db.execute("PRAGMA cache_size=-2048")
             self._db.executescript(_SCHEMA)
             self._db.execute("SELECT 1 FROM tiles WHERE failed IS NULL LIMIT 1")
+            if path is not None:
+                # the lock is taken with the first word that is written
+                with self._db:
+                    self._db.execute("DELETE FROM run WHERE key = ''")
         except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise LedgerInUse(
+                    f"{path}: another run into the same files is at work: wait for it to end, or "
+                    "choose another name"
+                ) from error
             if full := self._full(error):
                 raise full from error
             raise OutputError(
@@ -191,6 +213,18 @@ class Ledger:
         if not (says_full(error) or is_full(folder)):
             return None
         return disk_full(self.path or f"{folder} (temporary files)")
+
+
+def clear_ledger(path: Path | None) -> None:
+    """Delete a ledger unless a run has it open. Raises LedgerInUse."""
+    if path is not None and path.exists():
+        try:
+            Ledger(path).close()
+        except LedgerInUse:
+            raise
+        except OutputError:
+            pass  # whatever it is, it is in the way
+    remove_ledger(path)
 
 
 def remove_ledger(path: Path | None) -> None:

@@ -16,7 +16,7 @@ from samovar.formats import replaces, written_suffix
 from samovar.image import Image
 from samovar.job import Job, Recipe
 from samovar.lattice import Tiling, one_view
-from samovar.ledger import Ledger, ledger_path, remove_ledger
+from samovar.ledger import Ledger, clear_ledger, ledger_path, remove_ledger
 from samovar.manifest import to_json
 from samovar.objects import Objects, SegmentedObject
 from samovar.specs import FormatSpec
@@ -59,6 +59,7 @@ class Place:
 
     Raises:
         OutputError: an output is there already, and neither --resume nor --overwrite was given.
+        LedgerInUse: another run into the same files is at work.
         UsageError: a run that did not finish left its ledger.
     """
 
@@ -75,7 +76,7 @@ class Place:
         there = [p for p, spec in outputs if replaces(p, spec, **writing)]
         known = self.path is not None and self.path.exists()
         if options.overwrite:
-            remove_ledger(self.path)
+            clear_ledger(self.path)
             return
         if known and not options.resume and not self._done():
             raise UsageError(
