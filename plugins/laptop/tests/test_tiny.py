@@ -97,9 +97,12 @@ def test_the_record_is_what_the_graphs_do(model, bundle):
     [embedding] = model.encode([scene()])
     shapes = {name: array.shape[1:] for name, array in embedding.arrays.items()}
     assert shapes == {"image_embeddings": bundle.embedding_shape, **bundle.taps}
-    boxed, pointed = Prompt(1, box=BOX), Prompt(2, points=((120, 80),), labels=(1,))
-    masks = model.decoder.decode(embedding, Prompts((boxed, pointed)))
-    assert [m.shape for m in masks.low_res] == [bundle.roi.mask_size, bundle.mask_size]
+    asked = Prompts((Prompt(1, box=BOX), Prompt(2, points=((120, 80),), labels=(1,))))
+    masks = model.decoder.decode(embedding, asked)
+    assert [m.shape for m in masks.low_res] == [bundle.roi.mask_size] * 2
+    assert bundle.roi.follows and bundle.roi.refines
+    whole = load_model("tiny", threads=1, region_decode="off").decoder.decode(embedding, asked)
+    assert [m.shape for m in whole.low_res] == [bundle.mask_size] * 2
 
 
 def test_an_ellipse_is_found_by_its_box(model):
