@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -174,6 +175,38 @@ def test_an_interrupt_while_outputs_are_written_keeps_the_finished_ones(
     assert record["cancelled"] is True
     for name in files[:whole]:
         assert np.array_equal(read(out / name) > 0, balls() > 0)
+
+
+def test_an_interrupt_while_a_study_is_written_ends_the_batch(
+    model, volume, samovar, tmp_path, monkeypatch
+):
+    """The study at work keeps its files, those before it everything; those after are not begun."""
+    from samovar_medical.nifti import NiftiFormat
+
+    volumes = [volume, *(shutil.copy(volume, tmp_path / f"{n}.nii.gz") for n in ("w", "x"))]
+    original, written = NiftiFormat.write, []
+
+    def interrupted(self, objects, path, image, **options):
+        written.append(path)
+        if len(written) == 2:
+            signal.raise_signal(signal.SIGINT)
+        original(self, objects, path, image, **options)
+
+    monkeypatch.setattr(NiftiFormat, "write", interrupted)
+    monkeypatch.setattr("samovar.cli.segment_batch._model", lambda request: model)
+    out = tmp_path / "out"
+    arguments = ("segment", *volumes, "--modality", "gray", "--window", "L127.5W255",
+                 "--box", FIRST, "--out-dir", out)  # fmt: skip
+    ran = samovar(*arguments)
+    assert ran.code == 130, ran.err
+    assert "w_seg.nii.gz" in ran.err.rpartition("kept: ")[2]
+    names = {p.name for p in out.iterdir()}
+    assert {"v_seg.nii.gz", "v.json", "w_seg.nii.gz", "summary.csv"} <= names
+    assert not any(name.startswith("x") for name in names)
+    assert len((out / "summary.csv").read_text("utf-8").splitlines()) == 2
+    ran = samovar(*arguments, "--resume")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("done before") == 1
 
 
 def test_an_interrupt_keeps_what_a_generator_found_in_finished_slices(

@@ -80,8 +80,10 @@ def test_what_is_about_the_others_is_written_after_a_stop(tmp_path):
     assert names(tmp_path) == ["first.txt", "third.txt"]
 
 
-def test_an_interrupt_in_the_last_output_has_nothing_to_leave_out(tmp_path):
-    write_all(tmp_path, {"a": interrupts(1)})
+def test_an_interrupt_in_the_last_output_leaves_nothing_out_and_stops_what_comes_after(tmp_path):
+    with pytest.raises(Cancelled) as caught:
+        write_all(tmp_path, {"a": interrupts(1)})
+    assert "not written" not in str(caught.value)
     assert names(tmp_path) == ["a.txt"]
 
 

@@ -123,13 +123,13 @@ def in_turn() -> Iterator[Turn]:
         SamovarError: what a writer raised; nothing is left.
     """
     with all_or_nothing() as staged:
-        turn, broken = Turn(staged), False
+        turn = Turn(staged)
         with _first_interrupt_waits(turn):
             try:
                 yield turn
             except KeyboardInterrupt:  # between two outputs
-                broken = True
-    if turn.left or broken:
+                turn.stopped = True
+    if turn.stopped:  # though nothing may be left: what comes after is not wanted either
         raise Cancelled(turn.told())
 
 
