@@ -20,31 +20,30 @@ SMALLEST, LARGEST = 4 << 10, 64 << 20
 
 @dataclass(frozen=True)
 class Plan:
-    """``{disk}`` in the command stands for the folder where the small disk is mounted."""
+    """What is run onto the disk that is mounted at ``disk``: ``-o DISK/NAME`` is added."""
 
     disk: str
     command: list[str]
     names: list[str]
-    """Outputs that are tried one after the other: ``-o {disk}/NAME`` is added."""
+    """Outputs that are tried one after the other."""
 
 
 def tried(plan: Plan, name: str) -> list[dict[str, Any]]:
-    """What happened on each disk, the last of which was large enough."""
+    """What happened each time, until the disk was large enough; it grows, what is on it stays."""
     disk, said, told = Path(plan.disk), Path(f"{plan.disk}.said"), []
-    size = SMALLEST
-    while size <= LARGEST:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk], check=True)
+    size, code, how = SMALLEST, 1, ""
+    while code != 0 and size <= LARGEST:
+        mount = ["mount", "-t", "tmpfs", "-o", f"{how}size={size}", "none", str(disk)]
+        subprocess.run(mount, check=True)
         code = ended(attempt([*plan.command, "-o", str(disk / name)], said, None))
         told.append({
             "size": size, "code": code, "said": said.read_text(),
             "left": sorted(p.name for p in disk.iterdir()),
         })  # fmt: skip
-        if code == 0:
-            shutil.copy(disk / name, disk.parent / name)
-        subprocess.run(["umount", disk], check=True)
-        if code == 0:
-            break
-        size *= 4
+        size, how = size * 4, "remount,"
+    if code == 0:
+        shutil.copy(disk / name, disk.parent / name)
+    subprocess.run(["umount", disk], check=True)
     return told
 
 

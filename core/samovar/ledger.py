@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from samovar.errors import OutputError, UsageError
+from samovar.errors import OutputError, SamovarError, UsageError
 from samovar.room import DiskFull, disk_full, is_full, says_full
 
 SUFFIX = ".ledger"
@@ -59,28 +59,37 @@ class Ledger:
             self._db = sqlite3.connect(
                 "" if path is None else path, timeout=PATIENCE_S, check_same_thread=False
             )
-            # one run at a time; the system lets go of it when the process dies
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._db.execute(f"PRAGMA journal_mode={'OFF' if path is None else 'WAL'}")
-            self._db.execute(f"PRAGMA synchronous={'OFF' if path is None else 'NORMAL'}")
-            self._db.execute("PRAGMA cache_size=-2048")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("SELECT 1 FROM tiles WHERE failed IS NULL LIMIT 1")
-            if path is not None:
-                # the lock is taken with the first word that is written
-                with self._db:
-                    self._db.execute("DELETE FROM run WHERE key = ''")
         except sqlite3.Error as error:
-            if "locked" in str(error):
-                raise LedgerInUse(
-                    f"{path}: another run into the same files is at work: wait for it to end, or "
-                    "choose another name"
-                ) from error
-            if full := self._full(error):
-                raise full from error
-            raise OutputError(
-                f"{path}: cannot be used as a ledger ({error}): --overwrite begins anew"
-            ) from error
+            raise self._unusable(error) from error
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._unusable(error) from error
+
+    def _open(self) -> None:
+        """Alone, with its tables; raises what SQLite raises."""
+        # one run at a time; the system lets go of it when the process dies
+        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        self._db.execute(f"PRAGMA journal_mode={'OFF' if self.path is None else 'WAL'}")
+        self._db.execute(f"PRAGMA synchronous={'OFF' if self.path is None else 'NORMAL'}")
+        self._db.execute("PRAGMA cache_size=-8192")
+        self._db.executescript(_SCHEMA)
+        self._db.execute("SELECT 1 FROM tiles WHERE failed IS NULL LIMIT 1")
+        if self.path is not None:
+            # the lock is taken with the first word that is written
+            with self._db:
+                self._db.execute("DELETE FROM run WHERE key = ''")
+
+    def _unusable(self, error: sqlite3.Error) -> SamovarError:
+        if "locked" in str(error):
+            return LedgerInUse(
+                f"{self.path}: another run into the same files is at work: wait for it to end, or "
+                "choose another name"
+            )
+        return self._full(error) or OutputError(
+            f"{self.path}: cannot be used as a ledger ({error}): --overwrite begins anew"
+        )
 
     @property
     def fresh(self) -> bool:
@@ -222,7 +231,7 @@ def clear_ledger(path: Path | None) -> None:
             Ledger(path).close()
         except LedgerInUse:
             raise
-        except OutputError:
+        except SamovarError:
             pass  # whatever it is, it is in the way
     remove_ledger(path)
 
