@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pydicom
@@ -147,3 +148,25 @@ def test_an_image_is_no_label_image(geometry, tmp_path, capsys):
     path = geometry.write_nifti(tmp_path / "ct.nii", values(SHAPE), geometry.reference_affine())
     assert main(["convert", path, "-o", str(tmp_path / "m.csv")]) == 2
     assert "is not a label image" in capsys.readouterr().err
+
+
+def test_an_interrupt_keeps_what_was_finished(
+    geometry, series, labels, tmp_path, monkeypatch, capsys
+):
+    """Ctrl-C in the second of three outputs, once: two are whole, the third was not begun."""
+    from samovar_medical.nrrd import NrrdLabels
+
+    original = NrrdLabels.write
+
+    def interrupted(self, objects, path, image, **options):
+        signal.raise_signal(signal.SIGINT)
+        original(self, objects, path, image, **options)
+
+    monkeypatch.setattr(NrrdLabels, "write", interrupted)
+    path = geometry.write_nifti(tmp_path / "labels.nii.gz", labels, geometry.reference_affine())
+    files = [tmp_path / name for name in ("seg.dcm", "o.nrrd", "o.csv")]
+    outputs = [part for file in files for part in ("-o", str(file))]
+    assert main(["convert", path, "--reference", str(series), *outputs]) == 130
+    assert [file.is_file() for file in files] == [True, True, False]
+    assert np.array_equal(np.unique(geometry.read_by_itk(files[1])[0]), [0, 2, 300])
+    assert "not written: " + str(files[2]) in capsys.readouterr().err
