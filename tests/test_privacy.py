@@ -294,3 +294,19 @@ def test_a_plugin_that_fails_on_the_way_is_clean(samovar, study, tmp_path, monke
     assert "No such file" in ran.err
     clean("the console", ran.out + ran.err)
     assert not (tmp_path / "x.nii.gz").exists()
+
+
+def test_a_trace_is_clean(samovar, named, tmp_path, monkeypatch, no_network):
+    """``--debug`` shows where a library failed, not whom it failed on."""
+    from samovar_medical.dicom_seg import DicomSegFormat
+
+    def failing(self, content):
+        raise ValueError(f"invalid: {SURNAME}^{GIVEN}, {NUMBER}, 19420307")
+
+    monkeypatch.setattr(DicomSegFormat, "dataset", failing)
+    ran = samovar("segment", named, "--box", BOX, "-o", tmp_path / "x.dcm", "--threads", 1,
+                  "--debug")  # fmt: skip
+    assert ran.code == 2
+    assert "Traceback" in ran.err
+    assert "ValueError: invalid: [private]" in ran.err
+    clean("the console", ran.out + ran.err)
