@@ -164,3 +164,17 @@ def test_pieces_hold_the_whole_class():
 def _world_centres(phantom, values):
     index = np.array(ndimage.center_of_mass(np.ones(phantom.labels.shape), phantom.labels, values))
     return index[:, ::-1] @ phantom.affine[:3, :3].T + phantom.affine[:3, 3]
+
+
+def test_a_slice_box_bounds_a_class_on_one_slice() -> None:
+    phantom = ct_phantom(3, (12, 40, 52))
+    x0, y0, z0, x1, y1, z1 = phantom.boxes(["liver"])["liver"]
+    z = (z0 + z1) // 2
+    a0, b0, c0, a1, b1, c1 = phantom.slice_box("liver", z)
+    assert (c0, c1) == (z, z + 1) and x0 <= a0 < a1 <= x1 and y0 <= b0 < b1 <= y1
+    value = next(v for v, n in phantom.classes.items() if n == "liver")
+    inside = phantom.labels[z] == value
+    assert inside[b0:b1, a0:a1].sum() == inside.sum()
+    assert inside[b0].any() and inside[b1 - 1].any() and inside[:, a0].any()
+    with pytest.raises(ValueError, match="no liver on slice"):
+        phantom.slice_box("liver", z1)

@@ -11,6 +11,8 @@ from samovar_datasets.scenes import Scene, Truth
 from samovar_datasets.volume_files import write_box_prompts, write_phantom
 
 CT_SEED, CT_SHAPE = 1, (60, 128, 160)
+KEY_SLICES = {"liver": (24, 32, 42), "spleen": (34, 40, 45), "aorta": (8, 30)}
+"""Organs that taper or fork: their boxes are drawn on these slices too."""
 SCENE_SEED, SCENE_SIZE, SCENE_GSD = 17, (1280, 1280), 0.3
 _MOST = {"building": 32, "field": 4, "water": 2}
 
@@ -26,7 +28,8 @@ def write_demo_inputs(folder: str | Path) -> dict[str, Path]:
     patient = ct_phantom(CT_SEED, CT_SHAPE)
     volume = write_phantom(patient, folder, "ct")
     boxes = folder / "ct_boxes.json"
-    write_box_prompts(patient.boxes(PROMPTED), boxes)
+    keys = {n: [patient.slice_box(n, z) for z in places] for n, places in KEY_SLICES.items()}
+    write_box_prompts(patient.boxes(PROMPTED), boxes, keys)
     scene = Scene(SCENE_SEED, SCENE_SIZE, SCENE_GSD)
     raster = write_scene(scene, folder, "scene")
     features = folder / "scene_boxes.geojson"

@@ -63,6 +63,19 @@ class Phantom:
                 found[name] = [x.start, y.start, z.start, x.stop, y.stop, z.stop]
         return found
 
+    def slice_box(self, name: str, z: int) -> list[int]:
+        """Index box of a class on one axial slice, one slice thick.
+
+        Raises:
+            ValueError: the class does not show there.
+        """
+        value = next(v for v, n in self.classes.items() if n == name)
+        (found,) = ndimage.find_objects((self.labels[z] == value).astype(np.uint8)) or (None,)
+        if found is None:
+            raise ValueError(f"no {name} on slice {z}")
+        y, x = found
+        return [x.start, y.start, z, x.stop, y.stop, z + 1]
+
     def pieces(self, name: str, smallest: int = 1) -> dict[str, list[int]]:
         """Index boxes of the connected parts of one class, ``NAME-1``, ``NAME-2`` …"""
         value = next(v for v, n in self.classes.items() if n == name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,14 @@ def write_nifti(
         nibabel.save(image, temporary)
 
 
-def write_box_prompts(boxes: dict[str, list[int]], path: Path) -> None:
-    """Write index boxes as samovar's JSON prompts."""
-    objects = [{"name": name, "box": box} for name, box in boxes.items()]
+def write_box_prompts(
+    boxes: Mapping[str, list[int]], path: Path, more: Mapping[str, list[list[int]]] | None = None
+) -> None:
+    """Write index boxes as samovar's JSON prompts; ``more``: boxes on key slices, by name."""
+    objects: list[dict[str, Any]] = [{"name": name, "box": box} for name, box in boxes.items()]
+    for item in objects:
+        if more and item["name"] in more:
+            item["boxes"] = more[item["name"]]
     write_json({"space": "index", "objects": objects}, path)
 
 
