@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from samovar.bundle_fields import Fields
+from samovar.bundle_fields import SCHEMA, Fields, understood
 from samovar.bundle_files import (
     FILE_NAME,
     BundleFile,
@@ -37,7 +37,6 @@ from samovar.resize import Normalisation, Preparation, Resize
 from samovar.roi import RoiRule
 from samovar.selection import Selection
 
-SCHEMA = 1
 SEGMENTER = "segmenter"
 """``kind`` of the other sort of bundle (:mod:`samovar.segmenter_bundle`)."""
 ROLES = ("encoder", "prompt_encoder", "mask_decoder", "decoder", "decoder_roi")
@@ -116,21 +115,7 @@ class Bundle:
                 f"{source}: this is the bundle of a segmenter, a whole model in one, not of an "
                 "encoder and a decoder: `samovar segment --model` runs it"
             )
-        schema = document.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise BundleError(
-                f"{source}: the bundle has schema {schema}, this samovar reads up to {SCHEMA}: "
-                "pip install --upgrade samovar"
-            )
-        try:
-            if schema != SCHEMA:
-                raise ValueError(f'"schema" is {schema!r}, not {SCHEMA}')
-            return _parse(Fields(document), folder)
-        except ValueError as error:
-            raise BundleError(
-                f"{source}: {error}: correct it, or make the bundle again with "
-                "`samovar models bundle`"
-            ) from error
+        return understood(document, source, "samovar models bundle", lambda f: _parse(f, folder))
 
     def document(self) -> dict[str, Any]:
         """What ``bundle.json`` holds, further fields aside; :meth:`from_document` reads it back."""

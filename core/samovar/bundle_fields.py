@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from samovar.errors import BundleError
+
+SCHEMA = 1
+"""Of ``bundle.json``, of both kinds."""
+
+T = TypeVar("T")
 _MISSING: Any = object()
 
 
@@ -122,3 +128,31 @@ class Fields:
         shown = repr(value)
         shown = shown if len(shown) <= 60 else shown[:57] + "…"
         return ValueError(f"{self._name(key)} is {shown}, not {wanted}")
+
+
+def understood(
+    document: Mapping[str, Any], source: str, maker: str, parse: Callable[[Fields], T]
+) -> T:
+    """What ``parse`` makes of a ``bundle.json`` whose schema this samovar knows.
+
+    Args:
+        source: named in errors.
+        maker: the command that makes such bundles.
+
+    Raises:
+        BundleError: a newer schema, or a field that makes no sense.
+    """
+    schema = document.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BundleError(
+            f"{source}: the bundle has schema {schema}, this samovar reads up to {SCHEMA}: "
+            "pip install --upgrade samovar"
+        )
+    try:
+        if schema != SCHEMA:
+            raise ValueError(f'"schema" is {schema!r}, not {SCHEMA}')
+        return parse(Fields(document))
+    except ValueError as error:
+        raise BundleError(
+            f"{source}: {error}: correct it, or make the bundle again with `{maker}`"
+        ) from error

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from samovar.bundle import SCHEMA, SEGMENTER
-from samovar.bundle_fields import Fields
+from samovar.bundle import SEGMENTER
+from samovar.bundle_fields import SCHEMA, Fields, understood
 from samovar.bundle_files import (
     FILE_NAME,
     BundleFile,
@@ -60,19 +60,8 @@ class SegmenterBundle:
             BundleError: missing, not JSON, of a newer schema, or a field that makes no sense.
         """
         path = bundle_file(folder)
-        document = read_document(path)
-        schema = document.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise BundleError(
-                f"{path}: the bundle has schema {schema}, this samovar reads up to {SCHEMA}: "
-                "pip install --upgrade samovar"
-            )
-        try:
-            return _parse(Fields(document), path.parent)
-        except ValueError as error:
-            raise BundleError(
-                f"{path}: {error}: make the bundle again with `samovar models import`"
-            ) from error
+        maker = "samovar models import"
+        return understood(read_document(path), str(path), maker, lambda f: _parse(f, path.parent))
 
     @classmethod
     def load(cls, folder: str | Path) -> SegmenterBundle:
