@@ -185,8 +185,8 @@ def test_models_list_and_info_know_them(acme, samovar):
 def test_a_raster_s_results_are_not_replaced_silently(acme, tmp_path):
     from samovar.cli.segment_request import Outputs
     from samovar.cli.segment_run import _whole
-    from samovar.tile_options import TileOptions
     from samovar.plugins import registry
+    from samovar.tile_options import TileOptions
 
     raster = ArrayImage(values(), info=ImageInfo("r.tif", "raster", "array"))
     (tmp_path / "o.png").write_bytes(b"x")
@@ -417,6 +417,9 @@ def test_an_encoder_of_the_same_name_in_another_plugin_is_ambiguous(installed): 
     installed.register(plugin(samovar_segmenters=[READER]), "acme-b")
     with pytest.raises(UsageError, match="ambiguous"):
         segmenter_spec("reader")
+    both = plugin(samovar_encoders=[running], samovar_segmenters=[READER])
+    installed.register(both, "acme-c")
+    assert segmenter_spec("acme-c/reader") is None, "its encoder has weights"
 
 
 def test_a_spec_of_wrong_types_is_left_out_and_named(installed):  # noqa: F811

@@ -114,14 +114,14 @@ def find_segmenter(name_or_path: str | Path) -> Found | None:
     place = _explicit(name_or_path)
     if place is not None:
         return _segmenter_at(place)
-    text = str(name_or_path)
+    text, path = str(name_or_path), Path(name_or_path)
     named: list[SegmenterSpec] = matching(registry().specs("segmenter"), text)
-    others = [s for s in matching(registry().specs("encoder"), text) if s.runs]
-    path = Path(name_or_path)
-    if not named or others:
-        if len(named) + len(others) > 1:
-            choose([*named, *others], "encoder", text)
-        return _segmenter_at(path) if path.is_dir() and not others else None
+    running = [s for s in matching(registry().specs("encoder"), text) if s.runs]
+    if running:
+        choose(list({s.canonical: s for s in [*named, *running]}.values()), "encoder", text)
+        return None
+    if not named:
+        return _segmenter_at(path) if path.is_dir() else None
     spec = choose(named, "segmenter", text)
     if not spec.runs and (path / FILE_NAME).is_file():
         return _segmenter_at(path)

@@ -10,7 +10,7 @@ import pytest
 from samovar import hookimpl, plugins
 from samovar.errors import PluginError, UsageError
 from samovar.licences import restriction
-from samovar.specs import EncoderSpec, SourceSpec
+from samovar.specs import EncoderSpec, SegmenterSpec, SourceSpec
 from samovar_encoders.registry import RECORDS
 from samovar_encoders.sources import Offer, complaints, find_offer, offers, own_offers
 
@@ -91,6 +91,11 @@ class Third:
             EncoderSpec(name="without", target="their.module:Model"),
         ]
 
+    @hookimpl
+    def samovar_segmenters(self) -> list[SegmenterSpec]:
+        files = (SourceSpec(file="s.pt", url="https://files.example/s.pt"),)
+        return [SegmenterSpec(name="whole", target="their.module:Whole", sources=files)]
+
 
 @pytest.fixture
 def third() -> Iterator[Third]:
@@ -106,6 +111,7 @@ def test_other_plugins_offer_theirs_through_their_spec(third: Third) -> None:
     assert (offer.weights_licence, offer.citation) == ("CC-BY-NC-4.0", "They, 2026")
     assert not offer.importable and offer.folder.parts[-3:] == ("weights", "acme", "theirs")
     assert "acme/without" not in [o.canonical for o in offers()]
+    assert find_offer("acme/whole").sources[0].file == "s.pt"
 
 
 def test_a_name_that_two_offer_is_ambiguous(third: Third) -> None:

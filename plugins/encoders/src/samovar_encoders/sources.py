@@ -14,7 +14,7 @@ from samovar.errors import PluginError, UsageError
 from samovar.folders import weights_folder
 from samovar.naming import did_you_mean
 from samovar.plugins import registry
-from samovar.specs import EncoderSpec, SourceSpec
+from samovar.specs import EncoderSpec, SegmenterSpec, SourceSpec
 
 from .registry import record
 
@@ -51,8 +51,8 @@ class Offer:
 
 def offers() -> tuple[Offer, ...]:
     """This plugin's own, in the order of its table, then those of other plugins' specs."""
-    others = (_of_spec(spec) for spec in registry().specs("encoder") if spec.sources)
-    return (*own_offers(), *others)
+    specs = (*registry().specs("encoder"), *registry().specs("segmenter"))
+    return (*own_offers(), *(_of_spec(spec) for spec in specs if spec.sources))
 
 
 def find_offer(name: str) -> Offer:
@@ -106,7 +106,7 @@ def read_offers(tables: Mapping[str, Mapping[str, Any]]) -> tuple[Offer, ...]:
     return tuple(found)
 
 
-def _of_spec(spec: EncoderSpec) -> Offer:
+def _of_spec(spec: EncoderSpec | SegmenterSpec) -> Offer:
     return Offer(
         spec.name,
         spec.distribution,
