@@ -125,6 +125,12 @@ def test_what_needs_files_is_refused_in_memory():
         api.segment(image, boxes=[(1, 1, 5, 5)], tiles=TileOptions(workers=0))
 
 
+def test_an_option_that_no_writer_has_is_refused(raster, tmp_path):
+    with pytest.raises(UsageError, match=r"'simplfy'.*'simplify'"):
+        api.segment_to(raster, [tmp_path / "o.gpkg"], **COLOURS, writing={"simplfy": 1.0})
+    assert {p.name for p in tmp_path.iterdir()} == {"site"}
+
+
 def test_the_host_offers_them():
     assert {"segment", "segment_to", "TileOptions"} <= set(samovar.__all__)
     assert all(getattr(samovar, name) is not None for name in samovar.__all__)

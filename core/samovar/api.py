@@ -20,12 +20,13 @@ from samovar.intensity import Intensity, choose_intensity
 from samovar.job import Recipe
 from samovar.manifest import build_manifest
 from samovar.models import load_model as load_model
+from samovar.naming import did_you_mean
 from samovar.objects import Objects
 from samovar.pipeline import Job, WholeJob, segment_image
 from samovar.plugins import registry
 from samovar.runs import Done, Place, crew_of, tile_run
 from samovar.segmenters import SegmenterModel, check_asked, load_segmenter, segmenter_spec
-from samovar.specs import SegmenterSpec
+from samovar.specs import FormatSpec, SegmenterSpec
 from samovar.staging import all_or_nothing
 
 Source = Image | str | Path
@@ -130,6 +131,7 @@ def segment_to(
         what, options = Asked(**asked), dict(writing or {})
         what.tiles.check()
         targets = writers_for(outputs, image, **options)
+        _require_owners(options, [spec for _, spec in targets])
         place = Place(image, targets, what.tiles, options)
         job, record, recipe = stack.enter_context(prepared_as(image, what))
         if isinstance(job, Job) and image.grid.ndim == 2:
@@ -143,6 +145,15 @@ def segment_to(
         staged = stack.enter_context(all_or_nothing())
         staged.extend(stage_objects(objects, p, s, image, **options) for p, s in targets)
         return Done(staged, objects, len(objects), [o for o in objects if o.empty], ())
+
+
+def _require_owners(options: Mapping[str, Any], writers: Sequence[FormatSpec]) -> None:
+    """Refuse an option of writers that none of these has."""
+    known = {o.key for spec in writers for o in spec.options}
+    for key in options:
+        if key not in known:
+            hint = did_you_mean(key, known) or f" (they have: {', '.join(sorted(known)) or 'none'})"
+            raise UsageError(f"writing: none of the outputs' formats has an option {key!r}{hint}")
 
 
 @contextmanager
