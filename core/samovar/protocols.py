@@ -309,7 +309,8 @@ class StreamHead:
 class ObjectSink(Protocol):
     """An open output that takes objects as they leave the frontier.
 
-    All calls come from one thread. After :meth:`close` or :meth:`abort` none follows.
+    All calls come from one thread. After a :meth:`close` that succeeded, or :meth:`abort`, none
+    follows.
     """
 
     def add(self, item: SegmentedObject) -> None:
@@ -325,7 +326,8 @@ class ObjectSink(Protocol):
         ...
 
     def abort(self) -> None:
-        """The run failed or was cancelled: let go of the file; the host removes it."""
+        """The run failed or was cancelled, or :meth:`close` raised: let go of the file; the host
+        removes it."""
         ...
 
 
