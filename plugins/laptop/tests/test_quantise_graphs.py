@@ -7,12 +7,15 @@ from importlib.util import find_spec
 import numpy as np
 import onnx
 import pytest
+from laptop_graphs import HEADER
+from onnx.parser import parse_model
 from quantise_graphs import attentive, convolutional, error, run
 
 from samovar.errors import BundleError
 from samovar_laptop.quantise.attention import attentions, rounded_softmax
 from samovar_laptop.quantise.calibrate import Calibration
 from samovar_laptop.quantise.kernels import onnxruntime_kernels, openvino_kernels
+from samovar_laptop.quantise.places import find_places
 from samovar_laptop.quantise.prepare import prepared
 from samovar_laptop.quantise.ptq import Recipe, gains, models
 
@@ -187,3 +190,30 @@ def test_a_graph_that_gains_nothing_is_seen(graph):
     calibration = calibrated(graph, pictures())
     same = onnx.load(str(graph))
     assert 0.4 < gains(calibration, same, 1) < 2.5
+
+
+APART = """
+apart (float[1,16,8,8] x) => (float[1,1,8,8] y)
+<int64[1] axis = {1}>
+{
+  first = Conv<kernel_shape=[1,1]>(x, mix)
+  there = Relu(first)
+  each = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=16>(there, own)
+  y = ReduceSum<keepdims=1>(each, axis)
+}
+"""
+
+
+def test_a_convolution_channel_by_channel_that_is_summed_stays_in_float(folder):
+    model = parse_model(HEADER + APART)
+    rng = np.random.default_rng(0)
+    for name, shape in (("mix", (16, 16, 1, 1)), ("own", (16, 1, 3, 3))):
+        values = rng.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    onnx.save(model, folder / "apart.onnx")
+    graph = prepared(folder / "apart.onnx")
+    places = find_places(graph, {node.name: 100 for node in graph.nodes})
+    first, apart = (n.name for n in graph.nodes if n.op_type == "Conv")
+    assert list(places.left) == [apart]
+    assert "summed" in places.left[apart]
+    assert first in places.inputs

@@ -24,6 +24,7 @@ Left alone, OpenVINO computes in bf16 wherever the processor can. Graphs in int8
 which of their operations are; the rest stays in f32.
 """
 
+NO_BF16 = "this processor does not compute in bf16: use --precision fp32"
 ISA_CAP = "ONEDNN_MAX_CPU_ISA"
 """Environment variable that most of OpenVINO's kernels obey: those of oneDNN and most of its own,
 not the matrix products that it takes from MLAS."""
@@ -82,12 +83,14 @@ class OpenvinoRuntime:
                     f"device {device!r} cannot run {graph.name} ({in_one_line(error)}): "
                     "use --device cpu"
                 ) from error
+            if hint == "bf16":
+                raise UsageError(NO_BF16) from error
             raise BundleError(
                 f"{graph}: OpenVINO cannot load the graph ({in_one_line(error)}): "
                 "export it again, or use --runtime onnxruntime"
             ) from error
         if hint == "bf16" and _computes_in(compiled) != "bf16":
-            raise UsageError("this processor does not compute in bf16: use --precision fp32")
+            raise UsageError(NO_BF16)
         info = RuntimeInfo(
             "openvino",
             ov.__version__.partition("-")[0],

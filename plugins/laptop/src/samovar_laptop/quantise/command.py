@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samovar.bundle import Bundle
+from samovar.bundle_files import check_new_folder, new_folder
 from samovar.bundle_precisions import CONVERTED
 from samovar.errors import UsageError
 from samovar_laptop.quantise.report import Report, done, say
@@ -60,7 +61,6 @@ def quantize(
         DependencyError: onnx is missing, or torch for ``--method qat``.
     """
     from samovar_laptop.quantise.graph import onnx_package
-    from samovar_laptop.quantise.output import check_target
     from samovar_laptop.quantise.ptq import Recipe
     from samovar_laptop.quantise.samples import find_sources
 
@@ -72,7 +72,7 @@ def quantize(
     if not data or not output:
         missing = "--data" if not data else "--output"
         raise UsageError(f"samovar quantize needs {missing}: see samovar quantize --help")
-    check_target(Path(output))
+    check_new_folder(output)
     if method in CONVERTED:
         from samovar_laptop.quantise.convert import convert
 
@@ -153,7 +153,7 @@ class _Job:
         from samovar_laptop.quantise.prepare import written_out_gelu
 
         precision = output.PRECISION
-        with output.staged(target) as folder:
+        with new_folder(target) as folder:
             calibrations = ptq.calibrate(self.bundle, self.sources, self.recipe, say)
             left = {role: dict(c.places.left) for role, c in calibrations.items()}
             self.notes += [

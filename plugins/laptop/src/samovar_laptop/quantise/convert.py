@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from samovar.bundle import Bundle
+from samovar.bundle_files import new_folder
 from samovar.errors import UsageError
 from samovar_laptop.quantise import gate as gates
 from samovar_laptop.quantise import output, speed
@@ -35,7 +36,7 @@ def convert(
     """
     if bundle.precision != "fp32":
         raise UsageError(f"{bundle.folder}: {precision} is made of fp32, not of {bundle.precision}")
-    with output.staged(target) as folder:
+    with new_folder(target) as folder:
         output.write_bundle(bundle, {}, folder, precision)
         pairs = speed.compare(folder, precision)
         verdict = None

@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from samovar.bundle import FILE_NAME, Bundle
 from samovar.bundle_files import read_document, sha256_of
 from samovar.bundle_precisions import Gate
-from samovar.errors import OutputError
 from samovar_laptop.quantise.graph import onnx_package
 
 PRECISION = "int8"
-
-
-def check_target(folder: Path) -> None:
-    """Raises OutputError when a bundle cannot be written there."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise OutputError(f"{folder}: already there: choose another folder, or remove it first")
-    if not folder.absolute().parent.is_dir():
-        raise OutputError(f"{folder}: its parent folder does not exist: create it first")
-
-
-@contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """A folder that becomes ``target`` when all went well.
-
-    Raises:
-        OutputError: it is there already, or cannot be written.
-    """
-    check_target(target)
-    try:
-        with tempfile.TemporaryDirectory(
-            dir=target.absolute().parent, prefix=f".{target.name}."
-        ) as scratch:
-            folder = Path(scratch) / "bundle"
-            folder.mkdir()
-            yield folder
-            if target.is_dir():
-                target.rmdir()
-            os.replace(folder, target)  # noqa: PTH105 - the same on every system
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot be written ({error.strerror}): choose another folder"
-        ) from error
 
 
 def write_bundle(

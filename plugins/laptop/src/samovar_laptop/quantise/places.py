@@ -116,11 +116,22 @@ class _Search:
             self.left[node.name] = KEPT
         elif share < LEAST_SHARE:
             self.left[node.name] = f"{100 * share:.2g} % of the work"
+        elif self.summed(node):
+            self.left[node.name] = "its channels are summed, which is done in float"
         elif node.op_type == "MatMul" and weight.ndim != 2:
             self.left[node.name] = f"weights with {weight.ndim} axes"
         elif node.op_type == "Gemm" and not _plain(node):
             self.left[node.name] = "Gemm with factors or a transposed input"
         return node.name not in self.left
+
+    def summed(self, node: Any) -> bool:
+        """Whether a convolution channel by channel is only the first half of one to few channels.
+
+        Rounding between the halves would add up the channels' errors.
+        """
+        apart = node.op_type == "Conv" and attribute(node, "group", 1) > 1
+        readers = self.graph.readers[str(node.output[0])]
+        return apart and bool(readers) and all(r.op_type == "ReduceSum" for r in readers)
 
     def want(self, tensor: str) -> None:
         """Round this tensor, and what has to be rounded for the node that makes it to fuse."""
