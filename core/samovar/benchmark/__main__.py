@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from samovar.benchmark import engine, int8, laptop, main_job, runtimes, volume_v
+from samovar.benchmark import engine, int8, laptop, main_job, runtimes, segmenters, volume_v
 from samovar.benchmark.compare import case_record, take_turns
 from samovar.benchmark.machine import load_average
 from samovar.benchmark.report import new_record, write_record
@@ -87,6 +87,11 @@ def run_laptop(rounds: int, model: str) -> dict[str, Any]:
     return laptop.run_laptop(min(rounds, 3), model, partial(_say, laptop.NAME))
 
 
+def run_segmenters(rounds: int, _model: str) -> dict[str, Any]:
+    """The 3-D models, on a volume, with generated weights."""
+    return segmenters.run_segmenters(min(rounds, 3), partial(_say, segmenters.NAME))
+
+
 def _say(benchmark: str, case: str) -> None:
     sys.stderr.write(f"{benchmark}: {case}\n")
 
@@ -102,6 +107,7 @@ BENCHMARKS: dict[str, Callable[[int, str], dict[str, Any]]] = {
     engine.NAME: run_engine,
     int8.NAME: run_int8,
     laptop.NAME: run_laptop,
+    segmenters.NAME: run_segmenters,
 }
 """What makes the record of each."""
 

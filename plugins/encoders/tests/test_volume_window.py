@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from samovar.errors import InputError
 from samovar.grid import LPS_FROM_RAS, Frame, Grid, Region
-from samovar.image import ArrayImage
+from samovar.image import ArrayImage, Image, ImageInfo
 from samovar.masks import PixelMask
 from samovar_encoders.volume_window import Window, lattices
 
@@ -110,6 +110,31 @@ def test_slabs_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     again = window.lay(logits, grid)
     assert again.region == mask.region
     assert np.array_equal(again.inside, mask.inside)
+
+
+class Endless(Image):
+    """A volume far larger than memory; remembers how much was read at a time."""
+
+    channels, dtype = 1, np.dtype(np.int16)
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid, self.info = grid, ImageInfo("endless", "volume", "made")
+        self.read_bytes: list[int] = []
+
+    def read(self, region=None, *, size=None):
+        block = np.ones((1, *region.shape), np.int16)
+        self.read_bytes.append(block.nbytes)
+        return block
+
+
+def test_a_volume_of_any_size_is_read_around_the_prompt_alone() -> None:
+    grid = ras((3000, 3000, 3000), (0.8, 0.8, 0.8))
+    image = Endless(grid)
+    middle = (1500, 1500, 1500, 1520, 1520, 1520)
+    cube = Window.around(lattices(grid, 1.5, "v"), middle, 128).read(image)
+    assert (cube == 1).all()
+    assert max(image.read_bytes) <= 40 << 20
+    assert sum(image.read_bytes) <= 1.1 * 2 * 241**3, "192 mm and no more"
 
 
 def test_masks_are_torch_s_enlarged_logits_where_cells_are_voxels() -> None:
