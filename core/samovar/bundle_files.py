@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -93,17 +94,35 @@ def write_folder(
     Raises:
         OutputError: the folder is there already, or cannot be written.
     """
+    with new_folder(folder) as staged:
+        _fill(staged, document, sources)
+
+
+def check_new_folder(folder: str | Path) -> None:
+    """Raises OutputError when a bundle cannot be written there: it is to be new, or empty."""
     target = Path(folder)
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise OutputError(f"{target}: already there: choose another folder, or remove it first")
     if not target.absolute().parent.is_dir():
         raise OutputError(f"{target}: its parent folder does not exist: create it first")
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """An empty folder that becomes ``folder`` when all went well.
+
+    Raises:
+        OutputError: it is there already, or cannot be written.
+    """
+    check_new_folder(folder)
+    target = Path(folder)
     try:
         with tempfile.TemporaryDirectory(
             dir=target.absolute().parent, prefix=f".{target.name}."
         ) as scratch:
             staged = Path(scratch) / "bundle"
-            _fill(staged, document, sources)
+            staged.mkdir()
+            yield staged
             if target.is_dir():
                 target.rmdir()
             os.replace(staged, target)  # noqa: PTH105 - the same on every system
@@ -114,7 +133,6 @@ def write_folder(
 
 
 def _fill(folder: Path, document: Mapping[str, Any], sources: Mapping[str, str | Path]) -> None:
-    folder.mkdir()
     files = {}
     for name, source in sources.items():
         path = folder / safe_name(name)

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from samovar.bundle_files import check_new_folder
 from samovar.errors import InputError
 
 
@@ -51,9 +52,7 @@ def train(recipe: str, fresh: bool = False, export: str | None = None) -> int:
         OutputError: the folder for the bundle cannot be written, or is not empty.
     """
     if export is not None:
-        from samovar_train.finished import check_folder
-
-        check_folder(Path(export))
+        check_new_folder(export)
     if not Path(recipe).is_file():
         raise InputError(f"{recipe}: no such recipe: see plugins/train/recipes for examples")
     try:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import torch
 
-from samovar.errors import OutputError
-
-
-def check_folder(folder: Path) -> None:
-    """Raises OutputError where a bundle cannot be written."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise OutputError(f"{folder}: already there: choose another folder, or remove it first")
-    if not folder.absolute().parent.is_dir():
-        raise OutputError(f"{folder}: its parent folder does not exist: create it first")
+from samovar.bundle_files import new_folder
 
 
 def export_run(checkpoint: Path, folder: Path) -> Path:
@@ -28,16 +18,9 @@ def export_run(checkpoint: Path, folder: Path) -> Path:
         OutputError: there is something in the folder already, or it cannot be written.
         InputError: the checkpoint's student is not registered here, or is another one.
     """
-    check_folder(folder)
-    with tempfile.TemporaryDirectory(
-        dir=folder.absolute().parent, prefix=f".{folder.name}."
-    ) as scratch:
-        made = Path(scratch) / "bundle"
+    with new_folder(folder) as made:
         distilled = "student" in torch.load(checkpoint, map_location="cpu", weights_only=True)
         (export_student if distilled else export_trained)(checkpoint, made)
-        if folder.is_dir():
-            folder.rmdir()
-        os.replace(made, folder)  # noqa: PTH105 - the same on every system
     return folder
 
 
