@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from samovar_train import comparison as comparing
 from samovar_train.compare import main, products, sizes
 from samovar_train.comparison import Candidate, load_comparison, take_turns, write_decoders
 from samovar_train.comparison_page import comparison_page
+from samovar_train.evaluate import bounds, inscribed
 from samovar_train.model.choice import Choice
 from samovar_train.model.tiny import Tiny
 
@@ -135,11 +137,14 @@ def row(name: str, medical: float, trained: bool = True) -> dict:
 def test_the_page_says_what_was_done(tmp_path: Path) -> None:
     figures = {
         "recipe": "r.toml", "seed": 1, "steps_planned": 60, "images": 4, "regions": 6,
-        "decoders": "tiny", "per_set": 3, "samples": 8,
+        "decoders": "tiny", "per_set": 3, "samples": 8, "note": "Mind this.",
+        "ellipse": {"medical": 0.79, "remote_sensing": 0.69},
         "rows": [row("tiny", 0.8), row("repvit", 0.82), row("tinyvit", 0, trained=False)],
     }  # fmt: skip
     page = comparison_page(figures)
     scores, costs = page.split("## What each costs")
+    assert "Mind this." in page and "are +1.0 to +2.0 points from that" in page
+    assert "best score is that of `repvit`" in page
     assert "40 steps of 4 pictures" in page and "planned: 60" in page
     assert scores.index("| repvit |") < scores.index("| tiny |")  # the better one first
     assert (
@@ -185,3 +190,12 @@ def test_whole(toy_pack: Path, data: Path, tmp_path: Path) -> None:
     assert set(found["fp32"]) >= {"medical", "remote_sensing"} and found["times"]
     with (tmp_path / "runs" / "repvit-relu-256" / "train.csv").open() as lines:
         assert [r["step"] for r in csv.DictReader(lines)] == ["3"]
+
+
+def test_an_ellipse_fills_its_box() -> None:
+    mask = np.zeros((60, 90), bool)
+    mask[10:50, 20:80] = True
+    found = inscribed(mask)
+    assert found.sum() == pytest.approx(np.pi / 4 * 40 * 60, rel=0.01)
+    assert np.array_equal(bounds(found), bounds(mask))
+    assert np.array_equal(found, inscribed(found))

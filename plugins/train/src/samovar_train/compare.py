@@ -62,18 +62,20 @@ def compare(comparison: Comparison) -> None:
     """Train, then measure one candidate after the other; the JSON file grows with each."""
     turns = take_turns(comparison)
     torch.set_num_threads(1)
+    told = about(comparison)
     rows: list[dict[str, Any]] = []
     for candidate in comparison.candidates:
         if candidate.trained and candidate.name not in turns:
             continue
         rows.append({**measured(comparison, candidate), **turns.get(candidate.name, {})})
-        write_json(comparison.output.with_suffix(".json"), {**about(comparison), "rows": rows})
+        write_json(comparison.output.with_suffix(".json"), {**told, "rows": rows})
         write_page(comparison)
 
 
 def about(comparison: Comparison) -> dict[str, Any]:
     """What a reader of the figures must know."""
     training = comparison.training
+    floor = validation_dice(None, shared_data(training.data), comparison.per_set)
     return {
         "recipe": f"plugins/train/recipes/{comparison.path.name}",
         "note": comparison.note,
@@ -82,6 +84,7 @@ def about(comparison: Comparison) -> dict[str, Any]:
         "images": training.images,
         "regions": training.regions,
         "decoders": comparison.decoders,
+        "ellipse": {k: v for k, v in floor.items() if k != "quality_error"},
         "per_set": comparison.per_set,
         "samples": comparison.samples,
     }
