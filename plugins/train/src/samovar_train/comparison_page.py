@@ -85,8 +85,8 @@ def _scores(trained: list[Row], figures: Row) -> str:
     lines = [
         "## What each scored",
         "",
-        f"Dice by box through the region decoder, mean over sets of at most {figures['per_set']} validation"
-        " pictures each, thin sets left out. *int8* is the encoder quantised after training"
+        "Dice by box through the region decoder, mean over sets of at most"
+        f" {figures['per_set']} validation pictures each, thin sets left out. *int8* is the encoder quantised after training"
         " (percentile ranges), in ONNX Runtime; its drop is in points (hundredths of Dice).",
         "",
         "| encoder | activation | input | steps | CPU s | medical | overhead | int8 medical |"
