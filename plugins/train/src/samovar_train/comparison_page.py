@@ -86,8 +86,10 @@ def _scores(trained: list[Row], figures: Row) -> str:
         "## What each scored",
         "",
         "Dice by box through the region decoder, mean over sets of at most"
-        f" {figures['per_set']} validation pictures each, thin sets left out. *int8* is the encoder quantised after training"
-        " (percentile ranges), in ONNX Runtime; its drop is in points (hundredths of Dice).",
+        f" {figures['per_set']} validation pictures each, thin sets left out. *int8*"
+        " is the encoder quantised after training (percentile ranges), in ONNX Runtime; its drop is"
+        " in points (hundredths of Dice). A model that hardly uses the picture yet has little to"
+        " lose.",
         "",
         "| encoder | activation | input | steps | CPU s | medical | overhead | int8 medical |"
         " int8 overhead | drop, medical | drop, overhead |",
@@ -120,7 +122,7 @@ def _costs(rows: list[Row]) -> str:
     ]
     for r in rows:
         cells = [
-            f"{t['fp32_ms']:.0f} | {t['int8_ms']:.0f} | {t['ratio']:.2f}"
+            f"{t['fp32_ms']:.1f} | {t['int8_ms']:.1f} | {t['ratio']:.2f}"
             for t in (r["times"][name] for name in runtimes)
         ]
         every = sum(r["products"].values())
