@@ -17,7 +17,7 @@ _COUNTERS = Path("/proc/self/io")
 TILES = {"tiled": True, "blockxsize": 512, "blockysize": 512}
 LAYOUTS: dict[str, tuple[int, int, int, dict[str, Any]]] = {
     "tiles of 512": (4000, 4000, 3, TILES),
-    "tiles of 512, wide": (12_000, 32_000, 1, TILES),
+    "tiles of 512, wide": (6000, 32_000, 3, TILES),
     "lines": (4000, 4000, 3, {}),
     "lines, wide": (2000, 32_000, 3, {}),
 }

@@ -49,6 +49,19 @@ class Handles:
         finally:
             self._give_back(dataset)
 
+    @contextmanager
+    def once(self) -> Iterator[Any]:
+        """A dataset of its own, closed afterwards: with it goes what GDAL remembers of all blocks.
+
+        Raises:
+            InputError: as :meth:`borrow`.
+        """
+        try:
+            with gdal(remote=self._remote), open_dataset(self._path, self._source) as dataset:
+                yield dataset
+        except RasterioError as error:
+            raise damaged(self._source, error) from error
+
     def close(self) -> None:
         """Let go of all; those that are lent are closed when they come back."""
         with self._lock:

@@ -244,7 +244,7 @@ class RasterImage(Image):
             int(np.ceil(window.row_off + window.height)),
             int(np.ceil(window.col_off + window.width)),
         )
-        return self._missing.all(Region(start, stop), self._handles.borrow)
+        return self._missing.all(Region(start, stop), self._handles.once)
 
     def wanted(self, mask: PixelMask) -> bool:
         """Whether an object was asked for: one of its pixels lies in the area of interest."""
