@@ -84,11 +84,14 @@ def content(path: Path) -> object:
         with closing(sqlite3.connect(path)) as base:
             columns = "f_table_name, f_geometry_column, styleName, styleQML, useAsDefault"
             layers = base.execute("SELECT table_name FROM gpkg_geometry_columns ORDER BY 1")
+            # a layer that is written again comes last in the tables about layers
             return [
                 *(list(base.execute(f"SELECT * FROM {n} ORDER BY fid")) for (n,) in list(layers)),
-                *base.execute(f"SELECT {columns} FROM layer_styles"),
-                *base.execute("SELECT table_name, min_x, max_y, srs_id FROM gpkg_contents"),
-                *base.execute("SELECT metadata FROM gpkg_metadata"),
+                *base.execute(f"SELECT {columns} FROM layer_styles ORDER BY 1"),
+                *base.execute(
+                    "SELECT table_name, min_x, max_y, srs_id FROM gpkg_contents ORDER BY 1"
+                ),
+                *base.execute("SELECT metadata FROM gpkg_metadata ORDER BY 1"),
             ]
     if path.suffix == ".parquet":
         import pyarrow.parquet
