@@ -25,7 +25,7 @@ from samovar.segmenter_bundle import SegmenterBundle
 NAME = "segmenters"
 TITLE = "3-D segmenters"
 ABOUT = (
-    "`samovar segment` on a generated CT of 256 × 256 × 128 voxels of 0.8 × 0.8 × 1 mm, one box and"
+    "`samovar segment` on a generated CT of 512 × 512 × 128 voxels of 0.8 × 0.8 × 1 mm, one box and"
     " five, with the 3-D models as segmenters: 128³ cells of 1.5 mm around each box. One thread,"
     " cold start, loading and the check of the files' hashes included; generated weights."
 )
@@ -45,7 +45,7 @@ def run_segmenters(rounds: int, progress: Callable[[str], None]) -> dict[str, An
     before = load_average()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        volume, boxes = write_large(place / "ct.nii.gz", count=128, side=256)
+        volume, boxes = write_large(place / "ct.nii.gz", count=128, side=512)
         cases = []
         for model in MODELS:
             bundle = _bundle(model)
