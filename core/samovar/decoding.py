@@ -26,8 +26,8 @@ from samovar.prompts import Prompt, Prompts, describe
 from samovar.roi import RoiRule
 from samovar.selection import choose
 
-MOST_AT_ONCE = 16
-"""Objects a call of the graphs: with more, activations leave the processor's own cache."""
+MOST_AT_ONCE = 24
+"""Objects a call of the graphs: with many more, activations leave the processor's cache."""
 MEMORY = 1 << 26
 """Bytes that the activations of one call may take, estimated as 16 embeddings an object."""
 

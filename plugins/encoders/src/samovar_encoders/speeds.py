@@ -51,7 +51,7 @@ def speeds_of(record: Mapping[str, Any]) -> Iterator[Speed]:
             yield Speed(name, row["runtime"], *figures)
     for row in record.get("measured", ()):
         if row["isa"] == "best":
-            for runtime in set(row["encoder"]) - {"torch"}:
+            for runtime in set(row["decoder"]) - {"torch"}:
                 figures = row["encoder"][runtime]["cpu_ms"], row["decoder"][runtime]["cpu_ms"]
                 yield Speed(row["model"], runtime, *figures)
 
