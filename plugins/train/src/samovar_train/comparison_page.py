@@ -42,8 +42,7 @@ was trained with them. The encoders are after the systems they are named after, 
 themselves.
 
 **Read it with care.** The training was minutes long, not hours: it favours encoders that learn
-fast, as plain convolutions do, over those that end higher, as attention may. It was one seed;
-differences of one or two points are noise. What the encoders cost does not depend on training.
+fast over those that end higher. It was one seed; differences of one or two points are noise. What the encoders cost does not depend on training.
 {note}"""
 
 
@@ -61,7 +60,7 @@ def _answer(trained: list[Row], figures: Row) -> str:
     lines = [
         "## In short",
         "",
-        f"- The quickest in int8 ({runtime}) is {_named(quick)},"
+        f"- Of those that were trained the quickest in int8 ({runtime}) is {_named(quick)},"
         f" {quick['times'][runtime]['int8_ms']:.1f} ms.",
         f"- The best score is that of {_named(best)}, {100 * (_dice(best) - _dice(quick)):+.1f}"
         f" points of the mean of both domains against it, at × {slower:.1f} its time in int8.",
