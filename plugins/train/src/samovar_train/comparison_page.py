@@ -42,7 +42,8 @@ was trained with them. The encoders are after the systems they are named after, 
 themselves.
 
 **Read it with care.** The training was minutes long, not hours: it favours encoders that learn
-fast over those that end higher. It was one seed; differences of one or two points are noise. What the encoders cost does not depend on training.
+fast over those that end higher. It was one seed; differences of one or two points are noise.
+What the encoders cost does not depend on training.
 {note}"""
 
 
