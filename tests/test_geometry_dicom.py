@@ -92,10 +92,9 @@ def test_every_orientation(turn, oblique, tmp_path):
             del group.PixelValueTransformationSequence
         path = tmp_path / "enhanced.dcm"
         header.save_as(path, enforce_file_format=True)
-    if oblique:  # a box of upright edges round a turned object holds half of its neighbours
-        asked = {"points": {str(v): [point_in(labels == v, affine)] for v in (50, 120, 200)}}
-    else:
-        asked = {"boxes": {str(v): world_box(labels == v, affine) for v in (50, 120, 200)}}
+    asked = {"points": {str(v): [point_in(labels == v, affine)] for v in (50, 120, 200)}}
+    if not oblique:  # a box of upright edges round a turned object holds half of its neighbours
+        asked["boxes"] = {str(v): world_box(labels == v, affine) for v in (50, 120, 200)}
     with api.open(path) as image:
         found = api.segment(image, model=OracleModel(), space="world", **asked)
         found.save(tmp_path / "mask.nii.gz")

@@ -17,6 +17,7 @@ import pytest
 
 from oracle import OracleModel
 from samovar import api
+from samovar.formats import read_prompts
 from samovar.grid import LPS_FROM_RAS, Region
 from samovar.intensity import choose_intensity
 
@@ -206,7 +207,7 @@ def test_masks_that_were_written_prompt_the_same_objects(kind, orientation, tmp_
     image.SetOrigin(other.affine[:3, 3].tolist())
     sitk.WriteImage(image, str(tmp_path / "mask.nii.gz"))
     with api.open(tmp_path / "study.nrrd") as opened:
-        asked = api.read_prompts(tmp_path / "mask.nii.gz", opened)
+        asked = read_prompts(tmp_path / "mask.nii.gz", opened)
         for prompt in asked:
             index = np.argwhere(body.labels == prompt.id)[:, ::-1]
             assert prompt.box == (*index.min(axis=0), *(index.max(axis=0) + 1))
