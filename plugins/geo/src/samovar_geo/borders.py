@@ -19,7 +19,7 @@ from samovar_geo.spool import Kept, Spool
 
 Ints = NDArray[np.int64]
 STRIDE = 1 << 31
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 8 << 20
 """Outlines of neighbours that are kept decoded."""
 
 
