@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from laptop_graphs import ENCODER, save
@@ -123,3 +125,12 @@ def test_a_whole_segmentation_runs_through_it(tmp_path):
 )
 def test_a_cap_on_the_instruction_set_is_told(cap, left):
     assert openvino_runtime.capped("sse4_2+avx2+fma+avx512f", cap) == left
+
+
+def test_the_core_outlives_its_runtimes():
+    """OpenVINO frees its signal stack with its last Core: Ctrl-C would then be a crash."""
+    first = id(OpenvinoRuntime()._core)
+    gc.collect()
+    others = [openvino.Core() for _ in range(3)]  # would take the place of one that was freed
+    assert id(OpenvinoRuntime()._core) == first
+    assert first not in map(id, others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,21 @@ _ISA = {
 }
 
 
+@cache
+def _core() -> ov.Core:
+    """The one of this process, kept until it ends.
+
+    The CPU plugin lays a signal stack of its own under the thread that loads it and frees it with
+    the last Core; the next signal, a Ctrl-C, would then be delivered into freed memory.
+    """
+    return ov.Core()
+
+
 class OpenvinoRuntime:
     """Loads ONNX graphs with OpenVINO, on the CPU or another of its devices."""
 
     def __init__(self) -> None:
-        self._core = ov.Core()
+        self._core = _core()
 
     def devices(self) -> tuple[str, ...]:
         """``cpu`` first, then what OpenVINO finds: ``gpu``, ``gpu:1``, ``npu``."""
