@@ -1,7 +1,7 @@
 import numpy as np
 
+from samovar.bounds import fit
 from samovar.chains import course
-from samovar.drift import fit
 from samovar.grid import Frame, Grid, Region
 from samovar.masks import Masks, PixelMask
 from samovar.prompts import Prompt

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar.bounds import grown
 from samovar.bundle import Bundle
-from samovar.drift import grown
 from samovar.embedding import Embedding, Fit
 from samovar.errors import PluginError, PromptError
 from samovar.faces import Asked, Face

@@ -21,8 +21,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from samovar.bounds import Box, grown
 from samovar.chains import Chain, Course, box_slices, slice_index, slice_view
-from samovar.drift import Box, better, doubtful, grown, iou
+from samovar.drift import better, doubtful, iou
 from samovar.grid import Grid
 from samovar.masks import Masks, PixelMask
 from samovar.plans import Step

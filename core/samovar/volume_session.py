@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samovar.answers import check_answer, check_kinds
+from samovar.bounds import fit
 from samovar.cache import EmbeddingCache
 from samovar.chains import Following, box_slices, course, slice_view
-from samovar.drift import fit
 from samovar.embedding import Embedding
 from samovar.errors import PromptError, UsageError
 from samovar.job import Job

@@ -88,3 +88,11 @@ def test_without_change_prior_and_target_coincide(monkeypatch: pytest.MonkeyPatc
     where = torch.tensor(window, dtype=torch.float32)[None]
     next_ = carried_on(logits, soft, where, torch.Generator().manual_seed(0))
     assert ((next_.prior > 0) == (next_.target > 0.5)).float().mean() > 0.99
+
+
+def test_what_is_trained_is_what_the_host_does() -> None:
+    from samovar import bounds, mask_frame
+    from samovar_train.data.sampling import FOLLOW_MARGIN
+
+    assert FOLLOW_MARGIN == bounds.MARGIN
+    assert -NOTHING == mask_frame.MASK_LOGIT

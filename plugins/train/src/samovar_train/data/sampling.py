@@ -29,11 +29,17 @@ class PromptMix:
     tight: float = 0.75  # of boxes: exact or within a pixel or two
     loose: float = 0.10  # of boxes: up to 20 % larger; the remainder is jittered both ways
 
-    @property
-    def kinds(self) -> tuple[list[str], NDArray[np.float64]]:
-        names = ["box", "extent", "box_points", "points", "prior_box", "prior"]
-        weights = np.array([getattr(self, n) for n in names], float)
-        return names, weights / weights.sum()
+    def draw(self, rng: np.random.Generator) -> str:
+        """A kind of prompt, its weight its chance."""
+        return drawn_kind(
+            rng, self, ["box", "extent", "box_points", "points", "prior_box", "prior"]
+        )
+
+
+def drawn_kind(rng: np.random.Generator, mix: object, names: list[str]) -> str:
+    """One of a mix's kinds, by their relative weights."""
+    weights = np.array([getattr(mix, n) for n in names], float)
+    return str(rng.choice(names, p=weights / weights.sum()))
 
 
 @dataclass
@@ -198,8 +204,7 @@ def draw_prompt(
     rng: np.random.Generator, view: ObjectView, slots: int, mix: PromptMix
 ) -> tuple[Prompt, str]:
     """A prompt that fits into `slots` tokens, and its kind (single points are "point")."""
-    names, weights = mix.kinds
-    kind = str(rng.choice(names, p=weights))
+    kind = mix.draw(rng)
     if slots < 3 and kind == "box_points":
         kind = "box"
     prompt = Prompt()
@@ -252,9 +257,8 @@ class RegionMix:
     followed: float = 0.34
 
     def draw(self, rng: np.random.Generator) -> str:
-        names = [f.name for f in fields(self)]
-        weights = np.array([getattr(self, n) for n in names], float)
-        return str(rng.choice(names, p=weights / weights.sum()))
+        """A kind of prompt, its weight its chance."""
+        return drawn_kind(rng, self, [f.name for f in fields(self)])
 
 
 def window_around(box: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
